@@ -1,1 +1,20 @@
-# spool
+# spool: what must survive.
+noinst_LIBRARIES += spool/libspool.a
+spool_libspool_a_SOURCES =
+spool_libspool_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(ZSTD_CFLAGS) $(XXHASH_CFLAGS) $(SQLITE_CFLAGS)
+# what a program that links libspool.a needs besides
+SPOOL_LIBS = spool/libspool.a $(ZSTD_LIBS) $(XXHASH_LIBS) $(SQLITE_LIBS) $(BASE_LIBS)
+
+# durable files
+spool_libspool_a_SOURCES += %D%/file.h %D%/file.c
+# checkpoint store
+spool_libspool_a_SOURCES += %D%/store.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-spool-file
+TESTS += tests/unit/t-spool-file
+tests_unit_t_spool_file_SOURCES = tests/unit/t-spool-file.c
+tests_unit_t_spool_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_t_spool_file_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_spool_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsync -Wl,--wrap=renameat
+endif
