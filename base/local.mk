@@ -13,6 +13,7 @@ base_libbase_a_SOURCES = \
 	%D%/proc.h %D%/proc.c \
 	%D%/msg.h %D%/msg.c \
 	%D%/paths.h %D%/paths.c \
+	%D%/job.h %D%/job.c \
 	%D%/fault.h %D%/fault.c
 base_libbase_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 # what a program that links libbase.a needs besides
