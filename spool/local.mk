@@ -18,3 +18,6 @@ tests_unit_t_spool_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_t_spool_file_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 tests_unit_t_spool_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsync -Wl,--wrap=renameat
 endif
+
+# job description and records
+EXTRA_DIST += %D%/indices.h %D%/spec.h %D%/job.h
