@@ -1,1 +1,34 @@
-# omjob
+# omjob: the keeper of one job.
+noinst_LIBRARIES += omjob/libomjob.a
+omjob_libomjob_a_SOURCES = \
+	%D%/spec.h %D%/spec.c \
+	%D%/report.h \
+	%D%/init.h %D%/init.c \
+	%D%/start.h %D%/start.c \
+	%D%/keeper.h %D%/keep.c %D%/tree.c %D%/link.c
+omjob_libomjob_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS)
+
+pkglibexec_PROGRAMS += omjob/omjob
+omjob_omjob_SOURCES = %D%/main.c
+omjob_omjob_CPPFLAGS = $(omjob_libomjob_a_CPPFLAGS)
+# not SQLite (SPOOL_LIBS): what is loaded at start is paid for by every job
+OMJOB_LIBS = omjob/libomjob.a checkpoint/libcheckpoint.a spool/libspool.a $(ZSTD_LIBS) $(XXHASH_LIBS) $(SECCOMP_LIBS) $(BASE_LIBS)
+omjob_omjob_LDADD = $(OMJOB_LIBS)
+omjob_omjob_LDFLAGS = $(AM_LDFLAGS) -Wl,--as-needed
+
+check_PROGRAMS += tests/tool/omkeep
+tests_tool_omkeep_SOURCES = tests/tool/omkeep.c
+tests_tool_omkeep_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_tool_omkeep_LDADD = $(BASE_LIBS)
+
+TESTS += tests/sys/t2100-keeper.t tests/sys/t2100-keeper.ut
+dist_check_SCRIPTS += tests/sys/t2100-keeper.t
+check_SCRIPTS += tests/sys/t2100-keeper.ut
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-omjob-spec
+TESTS += tests/unit/t-omjob-spec
+tests_unit_t_omjob_spec_SOURCES = tests/unit/t-omjob-spec.c
+tests_unit_t_omjob_spec_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_t_omjob_spec_LDADD = $(OMJOB_LIBS) $(CMOCKA_LIBS)
+endif
