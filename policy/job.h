@@ -5,6 +5,7 @@
 #ifndef OM_POLICY_JOB_H
 #define OM_POLICY_JOB_H
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "base/job.h"
 struct om_err;
@@ -66,6 +67,8 @@ enum { POL_SAME_STATE = 0xff };
 int pol_job_step(enum om_job_state state, enum pol_event event, enum om_job_state *ret_next, unsigned *ret_actions, struct om_err *err);
 /* The rule for this pair, never NULL for valid arguments (proved by the test). */
 const struct pol_rule *pol_job_rule(enum om_job_state state, enum pol_event event);
+/* All rows, for the test; their number. */
+size_t pol_job_rules(const struct pol_rule **ret);
 const char *pol_event_name(enum pol_event event);
 
 /* The keeper's `exited` as an event: @why is its text ("exit", "cancelled", "timeout"), @status the wait status. */

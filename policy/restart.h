@@ -10,7 +10,7 @@
 #include "policy/retention.h"
 
 enum {
-	POL_LOSSES_MAX = 6,		/* in a row without progress; with the pauses below about two minutes */
+	POL_LOSSES_MAX = 10,		/* in a row without progress; with the pauses below after about nine minutes */
 	POL_PAUSE_FIRST_S = 2,		/* before the second attempt; the first follows at once.  Doubles */
 	POL_PAUSE_MAX_S = 300,
 	POL_PROGRESS_S = 60,		/* a leg that ran so long, or made a checkpoint, was progress */
