@@ -24,7 +24,9 @@ struct ckpt_space {
 	int init_pidfd;
 };
 /* Make the namespaces and fork pid 1, which calls @init_main(@arg) and exits with what it returns.  It dies with the calling thread.
- * pid 1 has all capabilities over the job's namespaces (over the machine's only if the caller is root) and a private /proc. */
+ * pid 1 has all capabilities over the job's namespaces (over the machine's only if the caller is root) and a private /proc.
+ * Seccomp: pid 1 may carry a filter of the keeper (installed by init_main before the first task is forked or restored, so that every task
+ * inherits it).  A task with as many filters (Seccomp_filters in /proc/PID/status) as pid 1 has none of its own; more are refused. */
 int ckpt_space_create(const struct ckpt_space_opts *opts, int (*init_main)(void *), void *arg,
 		      struct ckpt_space *ret, struct om_err *err);
 
