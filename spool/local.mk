@@ -8,7 +8,15 @@ SPOOL_LIBS = spool/libspool.a $(ZSTD_LIBS) $(XXHASH_LIBS) $(SQLITE_LIBS) $(BASE_
 # durable files
 spool_libspool_a_SOURCES += %D%/file.h %D%/file.c
 # checkpoint store
-spool_libspool_a_SOURCES += %D%/store.h
+spool_libspool_a_SOURCES += %D%/store.h %D%/store.c
+spool_libspool_a_SOURCES += %D%/check.h
+spool_libspool_a_SOURCES += %D%/pack.h %D%/pack.c %D%/block.c
+spool_libspool_a_SOURCES += %D%/manifest.h %D%/manifest.c %D%/meta.c
+spool_libspool_a_SOURCES += %D%/index.h %D%/index.c
+spool_libspool_a_SOURCES += %D%/set.h %D%/set.c %D%/compact.c
+spool_libspool_a_SOURCES += %D%/image.h %D%/image.c
+spool_libspool_a_SOURCES += %D%/writer.h %D%/writer.c
+spool_libspool_a_SOURCES += %D%/stream.h %D%/export.c %D%/import.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/t-spool-file
@@ -17,6 +25,12 @@ tests_unit_t_spool_file_SOURCES = tests/unit/t-spool-file.c
 tests_unit_t_spool_file_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_t_spool_file_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 tests_unit_t_spool_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsync -Wl,--wrap=renameat
+
+check_PROGRAMS += tests/unit/t-spool-store
+TESTS += tests/unit/t-spool-store
+tests_unit_t_spool_store_SOURCES = tests/unit/t-spool-store.c tests/unit/spool-help.h
+tests_unit_t_spool_store_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(XXHASH_CFLAGS)
+tests_unit_t_spool_store_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 endif
 
 # job description and records

@@ -9,6 +9,12 @@
 #include <stdint.h>
 #include "base/mem.h"
 struct om_err;
+enum {
+	SPOOL_BLOCK_MAX = 256 * 1024,	/* as CKPT_BLOCK_MAX; facts: reading memory in such pieces is as fast as it gets */
+	SPOOL_BLOCKS_MAX = 1 << 22,	/* of one checkpoint: 1 TiB in large blocks */
+	SPOOL_META_MAX = 256 << 20,	/* description of one checkpoint: far above what 10,000 processes need */
+	SPOOL_EXTRA_MAX = 16 << 20,	/* a job's script is much smaller */
+};
 struct spool_store;			/* an open folder */
 struct spool_writer;			/* a checkpoint that is being written */
 struct spool_image;			/* a complete checkpoint, open for reading */
