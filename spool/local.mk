@@ -34,4 +34,13 @@ tests_unit_t_spool_store_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 endif
 
 # job description and records
-EXTRA_DIST += %D%/indices.h %D%/spec.h %D%/job.h
+spool_libspool_a_SOURCES += %D%/indices.h %D%/indices.c %D%/spec.h %D%/spec-tables.h %D%/spec.c %D%/spec-out.c %D%/names.c
+EXTRA_DIST += %D%/job.h
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-spool-spec
+TESTS += tests/unit/t-spool-spec
+tests_unit_t_spool_spec_SOURCES = tests/unit/t-spool-spec.c
+tests_unit_t_spool_spec_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_spool_spec_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+endif
