@@ -2,7 +2,7 @@
 check_PROGRAMS += tests/bin/victim tests/bin/victim-static
 victim_sources = \
 	%D%/victim.h %D%/victim.c %D%/tree.c %D%/family.c %D%/memory.c %D%/shared.c %D%/cpu.c %D%/futex.c %D%/sleep.c \
-	%D%/block.c %D%/file.c %D%/lock.c %D%/special.c %D%/socket.c %D%/inet.c %D%/signal.c %D%/timer.c
+	%D%/block.c %D%/file.c %D%/lock.c %D%/special.c %D%/socket.c %D%/inet.c %D%/signal.c %D%/timer.c %D%/refuse.c
 tests_bin_victim_SOURCES = $(victim_sources)
 tests_bin_victim_CFLAGS = -std=gnu11 $(WARN_CFLAGS) -pthread
 tests_bin_victim_LDADD = -lutil

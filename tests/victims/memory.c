@@ -397,6 +397,76 @@ static void run_names(void)
 	V_CHECK(v_same(p, 4 * PAGE, 6));
 }
 
+/* pages thrown away come back as zero or as the file's, not as what they were in an older checkpoint */
+static void run_dontneed(void)
+{
+	enum { LEN = 64 * PAGE };
+	const char *path = v_path("base");
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char *anon = v_map(LEN, MAP_PRIVATE), *m;
+	unsigned round = 0;
+
+	v_fill(anon, LEN, 99);
+	V_CHECK(fd >= 0 && write(fd, anon, LEN) == LEN);
+	m = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	V_CHECK(m != MAP_FAILED && close(fd) == 0);
+	v_ready();
+	do {
+		for (int at = 0; at < LEN; at += PAGE) {
+			v_fill(anon + at, PAGE, round);
+			v_fill(m + at, PAGE, round);
+		}
+		v_nap();
+		V_CHECK(madvise(anon, LEN, MADV_DONTNEED) == 0 && madvise(m, LEN, MADV_DONTNEED) == 0);
+		v_nap();
+		V_CHECK(anon[0] == 0 && memcmp(anon, anon + 1, LEN - 1) == 0);
+		V_CHECK(v_same(m, LEN, 99));
+		round++;
+	} while (!v_go());
+	unlink(path);
+}
+
+/* guard pages inside an area (Linux 6.13) */
+static void run_guard(void)
+{
+	enum { GUARD_INSTALL = 102 };
+	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+	char *p = v_map(16 * PAGE, MAP_PRIVATE);
+
+	sigaction(SIGSEGV, &sa, NULL);
+	v_fill(p, 16 * PAGE, 5);
+	if (madvise(p + 4 * PAGE, 2 * PAGE, GUARD_INSTALL) < 0)
+		v_skip("this kernel has no guard pages");
+	v_ready();
+	v_wait_go();
+	V_CHECK(v_same(p, 4 * PAGE, 5));
+	V_CHECK(memcmp(p, p + 6 * PAGE, PAGE) != 0);
+	V_CHECK(try_read(p + 4 * PAGE) != 0 && try_read(p + 5 * PAGE) != 0);
+	V_EQ(try_read(p + 6 * PAGE), 0);
+}
+
+/* reads that go past the page cache straight into memory */
+static void run_direct(void)
+{
+	enum { LEN = 1024 * PAGE };
+	const char *path = v_path("direct");
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	char *in = v_map(LEN, MAP_PRIVATE), *out = v_map(LEN, MAP_PRIVATE);
+
+	v_fill(in, LEN, 6);
+	V_CHECK(fd >= 0 && write(fd, in, LEN) == LEN && fsync(fd) == 0 && close(fd) == 0);
+	fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		v_skip("no direct reads on this filesystem");
+	v_ready();
+	do {
+		memset(out, 0, LEN);
+		V_EQ(pread(fd, out, LEN, 0), LEN);
+		V_CHECK(memcmp(in, out, LEN) == 0);
+	} while (!v_go());
+	unlink(path);
+}
+
 const struct victim victims_memory[] = {
 	{ "mem-private", run_private },
 	{ "mem-holes", run_holes },
@@ -414,5 +484,8 @@ const struct victim victims_memory[] = {
 	{ "mem-file-private", run_file_private },
 	{ "mem-file-unlinked", run_file_unlinked },
 	{ "mem-names", run_names },
+	{ "mem-dontneed", run_dontneed },
+	{ "mem-guard", run_guard },
+	{ "mem-direct", run_direct },
 	{ 0 },
 };

@@ -123,6 +123,30 @@ static void run_thread_timer(void)
 		v_nap();
 }
 
+/* timers on processor time: of the process and of the thread */
+static void run_cpu_timers(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_timer, .sa_flags = SA_SIGINFO };
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 6, .sigev_value.sival_int = 4242 };
+	struct itimerspec far = { { 0, 0 }, { 5000, 0 } }, fast = { { 0, 20000000 }, { 0, 20000000 } }, got;
+	int id[2], before;
+
+	sigaction(SIGRTMIN + 6, &sa, NULL);
+	V_CHECK(syscall(SYS_timer_create, CLOCK_PROCESS_CPUTIME_ID, &ev, &id[0]) == 0);
+	V_CHECK(syscall(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, &ev, &id[1]) == 0);
+	V_CHECK(syscall(SYS_timer_settime, id[0], 0, &far, NULL) == 0 && syscall(SYS_timer_settime, id[1], 0, &fast, NULL) == 0);
+	v_ready();
+	while (!v_go())
+		for (volatile int i = 0; i < 1000000; i++)
+			;
+	V_CHECK(syscall(SYS_timer_gettime, id[0], &got) == 0);
+	V_CHECK(got.it_value.tv_sec <= 5000 && got.it_value.tv_sec > 5000 - 600);
+	before = timer_hits;
+	while (timer_hits < before + 3)
+		for (volatile int i = 0; i < 1000000; i++)
+			;
+}
+
 /* ---- clocks: never back, and the time the job was away is not in them ---- */
 static void clock_runs(int clock)
 {
@@ -160,6 +184,7 @@ const struct victim victims_timer[] = {
 	{ "timer-alarm", run_alarm },
 	{ "timer-posix", run_posix_timers },
 	{ "timer-thread", run_thread_timer },
+	{ "timer-cpu", run_cpu_timers },
 	{ "clock-monotonic", run_mono },
 	{ "clock-boottime", run_boot },
 	{ 0 },

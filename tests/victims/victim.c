@@ -14,7 +14,7 @@
 
 static const struct victim *const victim_tables[] = {
 	victims_tree, victims_family, victims_memory, victims_shared, victims_cpu, victims_futex, victims_sleep, victims_block, victims_file,
-	victims_lock, victims_special, victims_socket, victims_inet, victims_signal, victims_timer,
+	victims_lock, victims_special, victims_socket, victims_inet, victims_signal, victims_timer, victims_refuse,
 };
 
 static const char *victim_name, *ready_path, *go_path;

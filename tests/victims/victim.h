@@ -21,7 +21,7 @@ struct victim {
 };
 extern const struct victim victims_tree[], victims_family[], victims_memory[], victims_shared[], victims_cpu[], victims_futex[],
 	victims_sleep[], victims_block[], victims_file[], victims_lock[], victims_special[], victims_socket[], victims_inet[],
-	victims_signal[], victims_timer[];
+	victims_signal[], victims_timer[], victims_refuse[];
 
 void v_ready(void);
 bool v_go(void);			/* also true for children */
