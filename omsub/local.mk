@@ -1,1 +1,52 @@
-# omsub
+# omsub: user commands and their client library.  No libcurl here: loading it costs more than all the rest (omsub/http.h).
+noinst_LIBRARIES += omsub/libomsub.a
+omsub_libomsub_a_SOURCES = \
+	%D%/http.h %D%/http.c \
+	%D%/client.h %D%/client.c \
+	%D%/cmd.h %D%/cmd.c \
+	%D%/out.h %D%/out.c \
+	%D%/simple.h %D%/simple.c
+omsub_libomsub_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+
+# what a job can be told; only omsub and tests need it
+noinst_LIBRARIES += omsub/libomjobspec.a
+omsub_libomjobspec_a_SOURCES = \
+	%D%/options.h %D%/options.c \
+	%D%/values.h %D%/values.c \
+	%D%/directive.h %D%/script.h %D%/script.c \
+	%D%/slurm.c %D%/pbs.c \
+	%D%/yaml.h %D%/yaml.c \
+	%D%/spec.h %D%/spec.c
+omsub_libomjobspec_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(YAML_CFLAGS)
+
+OMSUB_LIBS = omsub/libomsub.a $(BASE_LIBS)
+OMJOBSPEC_LIBS = omsub/libomjobspec.a $(YAML_LIBS)
+
+bin_PROGRAMS += omsub/omsub omsub/omq omsub/omdel omsub/omhold omsub/omrelease omsub/omsig omsub/omwait omsub/omctl omsub/omckpt
+omsub_omsub_SOURCES = %D%/omsub.c %D%/submit.h %D%/lines.c
+omsub_omsub_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omsub_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS)
+omsub_omq_SOURCES = %D%/omq.c %D%/showjob.h %D%/showjob.c
+omsub_omq_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SMARTCOLS_CFLAGS)
+omsub_omq_LDADD = $(OMSUB_LIBS) $(SMARTCOLS_LIBS)
+omsub_omdel_SOURCES = %D%/omdel.c
+omsub_omdel_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omdel_LDADD = $(OMSUB_LIBS)
+omsub_omhold_SOURCES = %D%/omhold.c
+omsub_omhold_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omhold_LDADD = $(OMSUB_LIBS)
+omsub_omrelease_SOURCES = %D%/omrelease.c
+omsub_omrelease_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omrelease_LDADD = $(OMSUB_LIBS)
+omsub_omsig_SOURCES = %D%/omsig.c
+omsub_omsig_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omsig_LDADD = $(OMSUB_LIBS)
+omsub_omwait_SOURCES = %D%/omwait.c
+omsub_omwait_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omwait_LDADD = $(OMSUB_LIBS)
+omsub_omctl_SOURCES = %D%/omctl.c
+omsub_omctl_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omctl_LDADD = $(OMSUB_LIBS)
+omsub_omckpt_SOURCES = %D%/omckpt.c
+omsub_omckpt_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+omsub_omckpt_LDADD = $(OMSUB_LIBS)
