@@ -31,6 +31,19 @@ TESTS += tests/unit/t-spool-store
 tests_unit_t_spool_store_SOURCES = tests/unit/t-spool-store.c tests/unit/spool-help.h
 tests_unit_t_spool_store_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(XXHASH_CFLAGS)
 tests_unit_t_spool_store_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/t-spool-export
+TESTS += tests/unit/t-spool-export
+tests_unit_t_spool_export_SOURCES = tests/unit/t-spool-export.c tests/unit/spool-help.h
+tests_unit_t_spool_export_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(XXHASH_CFLAGS)
+tests_unit_t_spool_export_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += tests/unit/t-spool-crash
+TESTS += tests/unit/t-spool-crash
+tests_unit_t_spool_crash_SOURCES = tests/unit/t-spool-crash.c tests/unit/spool-help.h
+tests_unit_t_spool_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_t_spool_crash_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_spool_crash_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat
 endif
 
 # job description and records
