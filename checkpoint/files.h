@@ -62,7 +62,7 @@ int ckpt_files_open_all(const json_t *files, const json_t *processes, const stru
 /* Make the session's terminal the controlling one, if process number @which (index in @processes) has one and leads a session. */
 int ckpt_files_terminal(struct ckpt_opened *o, size_t which, struct om_err *err);
 /* In restored process number @which: every description at its numbers, all other descriptors closed but those in @keep (moved out of the way
- * where needed: the variables pointed to are updated), close-on-exec flags, root, cwd, umask, epoll sets, owners, locks, foreground group. */
+ * where needed: the variables pointed to are updated; a source's own descriptors too if it is still used), close-on-exec flags, root, cwd, umask, epoll sets, owners, locks, foreground group. */
 int ckpt_files_arrange(struct ckpt_opened *o, size_t which, int *const keep[], size_t n_keep, struct om_err *err);
 /* Let the descriptions go (pid 1, when every process has arranged) or undo open_all.  Not in the restored processes: arrange does that. */
 void ckpt_files_close(struct ckpt_opened *o);
