@@ -12,7 +12,8 @@
 
 static int bad(struct om_err *err, const char *key, const char *what)
 {
-	return om_err_set(err, -EBADMSG, "the image is damaged: field '%s' %s", key, what);
+	om_err_set(err, -EBADMSG, "the image is damaged: field '%s' %s", key, what);
+	return -EBADMSG;
 }
 
 static int in_range(const json_t *v, const char *key, int64_t min, int64_t max, int64_t *ret, struct om_err *err)
@@ -45,7 +46,7 @@ int fj_int_or(const json_t *obj, const char *key, int64_t min, int64_t max, int6
 
 int fj_u64(const json_t *obj, const char *key, uint64_t *ret, struct om_err *err)
 {
-	int64_t n;
+	int64_t n = 0;
 	int r = fj_int(obj, key, INT64_MIN, INT64_MAX, &n, err);
 
 	if (r < 0)
@@ -139,7 +140,7 @@ int fj_bytes(const json_t *obj, const char *key, size_t max, char **ret, size_t 
 int fj_path(const json_t *obj, const char *key, char **ret, struct om_err *err)
 {
 	om_autofree char *p = NULL;
-	size_t n;
+	size_t n = 0;
 	int r = fj_bytes(obj, key, PATH_MAX - 1, &p, &n, err);
 
 	if (r < 0)
@@ -214,9 +215,9 @@ int fj_blob_put(const struct ckpt_sink *sink, json_t *obj, const char *key, cons
 
 int fj_blob_get(const struct ckpt_source *src, const json_t *obj, const char *key, size_t max, char **ret, size_t *ret_len, struct om_err *err)
 {
-	const json_t *blob, *blocks;
+	const json_t *blob = NULL, *blocks = NULL;
 	om_autofree char *buf = NULL, *piece = NULL;
-	int64_t len, index;
+	int64_t len = 0, index;
 	int r = fj_object(obj, key, &blob, err);
 
 	if (r == 0)

@@ -244,7 +244,7 @@ static int named_open(const json_t *j, int flags, mode_t type, int *ret_fd, stru
 
 static int flags_of(const json_t *j, int mask, int *ret, struct om_err *err)
 {
-	int64_t flags;
+	int64_t flags = 0;
 	int r = fj_int(j, "flags", 0, INT_MAX, &flags, err);
 
 	if (r == 0)
@@ -255,7 +255,7 @@ static int flags_of(const json_t *j, int mask, int *ret, struct om_err *err)
 static int reg_late(struct ckpt_opened *o, size_t i, int *ret_fd, struct om_err *err)
 {
 	const json_t *j = o->f[i].json;
-	int flags, r = flags_of(j, REG_OPEN_FLAGS, &flags, err);
+	int flags = 0, r = flags_of(j, REG_OPEN_FLAGS, &flags, err);
 
 	if (r < 0)
 		return r;
@@ -297,7 +297,7 @@ static int dev_late(struct ckpt_opened *o, size_t i, int *ret_fd, struct om_err 
 	om_autofd int look = -1;
 	int64_t maj, min;
 	struct stat st;
-	int fd, flags, r = flags_of(j, O_ACCMODE, &flags, err);
+	int fd, flags = 0, r = flags_of(j, O_ACCMODE, &flags, err);
 
 	if (r == 0)
 		r = fj_path(j, "path", &path, err);

@@ -103,8 +103,8 @@ static int kind_find(const json_t *j, const struct fkind **ret, struct om_err *e
 static int proc_check(struct ckpt_opened *o, size_t which, const json_t *proc, int *high, struct om_err *err)
 {
 	const json_t *fds;
-	int64_t fd;
-	size_t file;
+	int64_t fd = 0;
+	size_t file = 0;
 	int r;
 
 	if (!json_object_get(proc, "fds"))
