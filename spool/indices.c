@@ -268,3 +268,26 @@ int spool_indices_remove(struct spool_indices *s, uint32_t index)
 	s->count--;
 	return 0;
 }
+
+/* Removal has left no range that reaches over @index, so it can stand by itself; mostly it is again the first of the range it came from. */
+int spool_indices_add(struct spool_indices *s, uint32_t index)
+{
+	size_t at = find(s, index) + 1;	/* the first that begins behind it */
+	struct spool_range *p;
+	int r;
+
+	if (spool_indices_has(s, index))
+		return 0;
+	if (at < s->n && s->range[at].first - index == s->range[at].step) {
+		s->range[at].first = index;
+	} else {
+		r = add_range(s, (struct spool_range){ index, index, 1 });
+		if (r < 0)
+			return r;
+		p = &s->range[at];
+		memmove(p + 1, p, (s->n - 1 - at) * sizeof(*p));
+		*p = (struct spool_range){ index, index, 1 };
+	}
+	s->count++;
+	return 0;
+}

@@ -35,4 +35,6 @@ bool spool_indices_has(const struct spool_indices *s, uint32_t index);
 int spool_indices_first(const struct spool_indices *s, uint32_t *ret);
 /* Take @index out.  0, -ENOENT, -ENOMEM, -E2BIG (would be too many pieces; the set is as before). */
 int spool_indices_remove(struct spool_indices *s, uint32_t index);
+/* Put back an element that was taken out; 0 also when it is there.  -ENOMEM, -E2BIG. */
+int spool_indices_add(struct spool_indices *s, uint32_t index);
 #endif

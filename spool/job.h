@@ -85,11 +85,12 @@ int spool_jobs_revert(struct spool_jobs *db, struct om_err *err);	/* what was wr
 /* A new job.  The record's id is set here (never one that was given before), array fields, cpus ... come from @spec; the caller has set uid, gid, user, state,
  * submitted_ns, reason.  Also writes event @ev. */
 int spool_jobs_insert(struct spool_jobs *db, const struct spool_spec *spec, struct spool_job *job, const struct spool_event *ev, struct om_err *err);
-/* Element @job->id.elem leaves the rest of array @whole and becomes record @job, which is made here from @whole with @state; @whole and @rest are changed in memory
- * and in the database.  -ENOENT: not in the rest. */
+/* Element @elem leaves the rest of array @whole and becomes record @ret, which is made here from @whole with @state; @whole and @rest are changed in memory
+ * and in the database.  -ENOENT: not in the rest; -E2BIG: the rest would be in too many pieces.  On failure @whole and @rest are as before; when the batch is lost
+ * later (spool_jobs_commit failed), the caller puts the element back: spool_indices_add(). */
 int spool_jobs_insert_elem(struct spool_jobs *db, struct spool_job *whole, struct spool_indices *rest, uint32_t elem, enum om_job_state state,
 			   const struct spool_event *ev, struct spool_job *ret, struct om_err *err);
-/* Replace the record and append @ev (may be NULL: no event).  -ENOENT. */
+/* Replace the record and append @ev (may be NULL: no event).  An array whose left is 0 now has no rest any more.  -ENOENT. */
 int spool_jobs_update(struct spool_jobs *db, const struct spool_job *job, const struct spool_event *ev, struct om_err *err);
 /* Delete ended jobs (an array only as a whole): those ended before @before_ns, and the oldest above @most.  At most @batch records in this call, @gone is told
  * each (it removes the job's folder after the commit); those that a waiting job depends on stay.  Number deleted, or an error. */
@@ -103,7 +104,7 @@ int spool_jobs_get_spec(struct spool_jobs *db, struct om_job_id id, struct spool
 int spool_jobs_get_rest(struct spool_jobs *db, uint64_t id, struct spool_indices *ret, struct om_err *err);
 /* The log of one job, oldest first; caller frees. */
 int spool_jobs_get_events(struct spool_jobs *db, struct om_job_id id, struct spool_event **ret, size_t *ret_n, struct om_err *err);
-/* All that have not ended, by id: each is given to @each with its dependencies (borrowed).  Not 0 from @each ends it and is returned.
+/* All that have not ended, by id: each is given to @each with its dependencies (borrowed; none once it was started).  Not 0 from @each ends it and is returned.
  * An array whose rest is empty comes too, as long as it has not ended, before its elements. */
 int spool_jobs_each_active(struct spool_jobs *db, int (*each)(void *arg, const struct spool_job *job, const struct spool_dep *deps, size_t ndeps),
 			   void *arg, struct om_err *err);

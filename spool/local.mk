@@ -48,7 +48,7 @@ endif
 
 # job description and records
 spool_libspool_a_SOURCES += %D%/indices.h %D%/indices.c %D%/spec.h %D%/spec-tables.h %D%/spec.c %D%/spec-out.c %D%/names.c
-EXTRA_DIST += %D%/job.h
+spool_libspool_a_SOURCES += %D%/job.h %D%/job-db.h %D%/job-db.c %D%/job.c %D%/job-query.c
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/t-spool-spec
@@ -56,4 +56,12 @@ TESTS += tests/unit/t-spool-spec
 tests_unit_t_spool_spec_SOURCES = tests/unit/t-spool-spec.c
 tests_unit_t_spool_spec_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_t_spool_spec_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+endif
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-spool-job
+TESTS += tests/unit/t-spool-job
+tests_unit_t_spool_job_SOURCES = tests/unit/t-spool-job.c
+tests_unit_t_spool_job_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_t_spool_job_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 endif
