@@ -21,7 +21,7 @@
 static const char block_magic[4] = { 'o', 'm', 'B', 'k' };
 
 enum {
-	LEVEL = -3,			/* measured (bench/store): 1 costs twice the time for a tenth less */
+	LEVEL = -1,			/* measured on a heap of Python: 555 MB/s to 1/5.5; 1: 394 MB/s to 1/5.7; -5: 568 MB/s to 1/3.6 */
 	SAMPLE = 4096,			/* a page */
 	SAMPLES = 3,
 	HEAD_SUMMED = 32,		/* bytes of the header below its checksum */
@@ -68,7 +68,7 @@ struct spool_hash spool_hash_of(const void *data, size_t len)
 	return (struct spool_hash){ .lo = h.low64, .hi = h.high64 };
 }
 
-/* An eighth less is what the reader's decompression costs. */
+/* Less is not worth the reader's decompression. */
 static bool shrunk(size_t from, size_t to)
 {
 	return !ZSTD_isError(to) && to < from - from / 8;
@@ -88,7 +88,7 @@ static bool pays(struct spool_codec *c, const uint8_t *data, size_t len)
 			return false;
 		sum += n;
 	}
-	return shrunk(SAMPLES * SAMPLE, sum);
+	return sum < SAMPLES * SAMPLE / 4 * 3;
 }
 
 void spool_block_pack(struct spool_codec *c, const void *data, size_t len, struct spool_row *row, const void **ret_stored)
