@@ -62,7 +62,7 @@ int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *e
 /* ---- restore ---- */
 /* The clocks the image was taken at, for ckpt_space_opts. */
 int ckpt_restore_clocks(const struct ckpt_source *src, uint64_t *ret_mono_ns, uint64_t *ret_boot_ns, struct om_err *err);
-/* In pid 1 of a new space: rebuild the tree as its children.  @ctl is one end of a socketpair whose other end ckpt_restore_drive() has. Returns 0 when
+/* In pid 1 of a new space: rebuild the tree as its children.  @ctl is one end of a SOCK_SEQPACKET socketpair whose other end ckpt_restore_drive() has. Returns 0 when
  * the tree runs, with the pid (inside) of the job's root task in @ret_root, 0 if the root had ended before (its status is in the caller's own record). */
 int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root, struct om_err *err);
 /* In the keeper (or a child of it): lead the restore to its end. @leave_stopped: build everything, then kill it (verify --trial). @before_go is called when

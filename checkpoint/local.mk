@@ -18,3 +18,26 @@ tests_unit_t_checkpoint_files_SOURCES = tests/unit/t-checkpoint-files.c tests/un
 tests_unit_t_checkpoint_files_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_t_checkpoint_files_LDADD = $(CHECKPOINT_LIBS) $(CMOCKA_LIBS)
 endif
+
+# the engine: dump and restore of a tree
+checkpoint_libcheckpoint_a_SOURCES += \
+	%D%/inject.h %D%/inject.c %D%/pie/batch.S \
+	%D%/procfs.h %D%/procfs.c \
+	%D%/json.h %D%/json.c \
+	%D%/maps.h %D%/maps.c \
+	%D%/tree.h %D%/seize.c %D%/look.c \
+	%D%/uapi.h %D%/pages.h %D%/pages.c \
+	%D%/item.h %D%/items.c %D%/item_cpu.c %D%/item_thread.c %D%/item_signal.c %D%/item_mm.c %D%/item_process.c %D%/item_creds.c \
+	%D%/twin.h %D%/twin.c \
+	%D%/dump.h %D%/dump.c %D%/dump_memory.c %D%/dump_files.c \
+	%D%/image.h %D%/image.c \
+	%D%/restore.h %D%/restore_init.c %D%/restore_drive.c %D%/rebuild.c %D%/fill.c
+
+# the engine without queue and keeper, for tests (omtree --help)
+check_PROGRAMS += tests/bin/omtree
+tests_bin_omtree_SOURCES = tests/tool/omtree.c tests/tool/dirsink.h tests/tool/dirsink.c
+tests_bin_omtree_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_bin_omtree_LDADD = $(CHECKPOINT_LIBS)
+TESTS += tests/sys/t2200-engine.t tests/sys/t2200-engine.ut
+dist_check_SCRIPTS += tests/sys/t2200-engine.t
+check_SCRIPTS += tests/sys/t2200-engine.ut

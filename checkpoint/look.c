@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* checkpoint/look.c - what stands in the way of a checkpoint, found without stopping anything. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "checkpoint/procfs.h"
+#include "checkpoint/tree.h"
+
+static const struct { const char *flag, *object, *reason; } vm_reasons[] = {
+	{ "io", "device memory", "memory of a device is mapped" },
+	{ "pf", "device memory", "raw memory of a driver is mapped" },
+	{ "mm", "device memory", "memory of a driver is mapped" },
+	{ "ht", "huge pages", "huge pages of hugetlbfs are mapped" },
+	{ "um", "userfaultfd", "its page faults are served by a userfaultfd" },
+	{ "ui", "userfaultfd", "its page faults are served by a userfaultfd" },
+	{ "ss", "shadow stack", "it uses a shadow stack" },
+	{ "dev", "device", "a device is mapped" },
+};
+
+static int areas_look(struct ckpt_proc *p, struct ckpt_why *why, struct om_err *err)
+{
+	struct ckpt_maps m;
+	int r = ckpt_maps_read(p->pid, true, &m, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < m.n && r == 0; i++)
+		for (size_t k = 0; m.area[i].refuse[0] && k < OM_ARRAY_SIZE(vm_reasons); k++)
+			if (strcmp(m.area[i].refuse, vm_reasons[k].flag) == 0)
+				r = ckpt_refuse(why, p, m.area[i].name ? m.area[i].name : vm_reasons[k].object, "%s", vm_reasons[k].reason);
+	ckpt_maps_done(&m);
+	return r;
+}
+
+static const char *const namespaces[] = { "pid_for_children", "ipc", "mnt", "user", "time_for_children", "net", "uts", "cgroup" };
+
+static int namespaces_look(struct ckpt_proc *p, pid_t init, struct ckpt_why *why)
+{
+	for (size_t i = 0; i < OM_ARRAY_SIZE(namespaces); i++) {
+		om_autofree char *a = NULL, *b = NULL;
+		char what[40];
+
+		snprintf(what, sizeof(what), "ns/%s", namespaces[i]);
+		if (ckpt_link_read(p->pid, what, &a) == 0 && ckpt_link_read(init, what, &b) == 0 && strcmp(a, b) != 0)
+			return ckpt_refuse(why, p, namespaces[i], "it has a namespace of its own (a container?)");
+	}
+	return 0;
+}
+
+static int proc_look(struct ckpt_proc *p, pid_t init, const struct ckpt_status *of_init, struct ckpt_why *why, struct om_err *err)
+{
+	struct ckpt_status st;
+	int r = ckpt_status_read(p->pid, &st);
+
+	if (r < 0 || p->zombie)
+		return 0;			/* ended meanwhile */
+	if (st.tracer && st.tracer != getpid())
+		return ckpt_refuse(why, p, "trace", "it is traced by another process (a debugger, strace)");
+	if (st.levels != of_init->levels)
+		return ckpt_refuse(why, p, "pid namespace", "it has a namespace of its own (a container?)");
+	if (st.seccomp_filters > of_init->seccomp_filters || st.seccomp == 1)
+		return ckpt_refuse(why, p, "seccomp", "it has a seccomp filter of its own");
+	r = namespaces_look(p, init, why);
+	return r < 0 ? r : areas_look(p, why, err);
+}
+
+int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
+{
+	struct ckpt_tree tree = { 0 };
+	struct ckpt_status of_init;
+	int r = ckpt_status_read(init, &of_init);
+
+	(void)net_reset;
+	if (r < 0)
+		return om_err_sys(err, r, "the job's init");
+	r = ckpt_tree_list(&tree, init, err);
+	for (unsigned i = 0; i < tree.n && r == 0; i++) {
+		r = proc_look(&tree.procs[i], init, &of_init, why, err);
+		if (r < 0 && r != -EOPNOTSUPP && om_pidfd_ended(tree.procs[i].pidfd))
+			r = 0;			/* it ended while it was looked at */
+	}
+	ckpt_tree_done(&tree);
+	return r;
+}

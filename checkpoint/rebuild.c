@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* checkpoint/rebuild.c - an empty shell becomes the process of the image, all by injected calls:
+ * scratch area where both address spaces have a gap; the kernel's own areas (vdso, vvar) aside; everything else unmapped; vdso to its
+ * old place; areas mapped writable; content; final protections; threads; items; registers. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/mem.h"
+#include "checkpoint/item.h"
+#include "checkpoint/json.h"
+#include "checkpoint/restore.h"
+#include "checkpoint/sink.h"
+
+enum {
+	SCRATCH_LEN = 4 << 20,			/* more than the scratch area has */
+	ASIDE_LEN = 1 << 20,			/* for vdso and vvar on their way */
+	KERNEL_AREAS_MAX = 8,
+};
+
+struct rebuild {
+	const struct ckpt_image *im;
+	const struct ckpt_image_proc *ip;
+	struct ckpt_proc *p;
+	struct ckpt_maps was;			/* the shell's areas */
+	struct ckpt_batch b;
+	uint64_t base;
+	struct om_err *err;
+};
+
+#define REMOTE(r) (&(r)->p->threads[0].remote)
+
+/* What the thread library registered must not be written to any more. */
+static void forget_library(struct rebuild *r)
+{
+	struct __ptrace_rseq_configuration c = { 0 };
+
+	if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, r->p->pid, sizeof(c), &c) == sizeof(c) && c.rseq_abi_pointer)
+		(void)ckpt_must(&r->b, "unregister rseq", SYS_rseq, c.rseq_abi_pointer, c.rseq_abi_size, 1, c.signature);
+	(void)ckpt_must(&r->b, "robust list", SYS_set_robust_list, 0, 24);
+	(void)ckpt_must(&r->b, "tid address", SYS_set_tid_address, 0);
+}
+
+static unsigned kernel_areas(const struct ckpt_maps *m, const struct ckpt_area *ret[KERNEL_AREAS_MAX])
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < m->n && n < KERNEL_AREAS_MAX; i++)
+		if (m->area[i].kind == CKPT_AREA_KERNEL)
+			ret[n++] = &m->area[i];
+	return n;
+}
+
+static void move(struct rebuild *r, uint64_t from, uint64_t to, uint64_t len)
+{
+	(void)ckpt_must(&r->b, "move the vdso", SYS_mremap, from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+}
+
+static int empty_and_vdso(struct rebuild *r)
+{
+	const struct ckpt_area *have[KERNEL_AREAS_MAX], *want[KERNEL_AREAS_MAX];
+	unsigned nh = kernel_areas(&r->was, have), nw = kernel_areas(&r->p->maps, want);
+	uint64_t aside = r->base + SCRATCH_LEN, end = aside + ASIDE_LEN;
+
+	if (nw && nw != nh)
+		return om_err_set(r->err, -EOPNOTSUPP, "the image comes from a kernel with another vdso");
+	forget_library(r);
+	for (unsigned i = 0; i < nw; i++) {
+		if (have[i]->to - have[i]->from != want[i]->to - want[i]->from || have[i]->to - have[0]->from > ASIDE_LEN)
+			return om_err_set(r->err, -EOPNOTSUPP, "the image comes from a kernel with another vdso");
+		move(r, have[i]->from, aside + (have[i]->from - have[0]->from), have[i]->to - have[i]->from);
+	}
+	(void)ckpt_must(&r->b, "unmap", SYS_munmap, 0, r->base);
+	(void)ckpt_must(&r->b, "unmap", SYS_munmap, end, CKPT_TASK_SIZE - end);
+	for (unsigned i = 0; i < nw; i++)
+		move(r, aside + (have[i]->from - have[0]->from), want[i]->from, want[i]->to - want[i]->from);
+	(void)ckpt_must(&r->b, "unmap", SYS_munmap, aside, ASIDE_LEN);
+	return ckpt_batch_run(REMOTE(r), &r->b, r->err);
+}
+
+static int file_check(struct rebuild *r, const struct ckpt_area *a)
+{
+	char path[PATH_MAX + 64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", r->p->pid, a->name);
+	if (stat(path, &st) < 0)
+		return om_err_sys(r->err, -errno, "mapped file '%s'", a->name);
+	if (!S_ISREG(st.st_mode))
+		return om_err_set(r->err, -EUCLEAN, "mapped file '%s' is no regular file", a->name);
+	if (a->flags & CKPT_AREA_SHARED)
+		return 0;			/* its content is put back with the other files */
+	if ((uint64_t)st.st_size != a->size || st.st_mtim.tv_sec * 1000000000LL + st.st_mtim.tv_nsec != a->mtime_ns)
+		return om_err_set(r->err, -ESTALE, "'%s' has been changed since the checkpoint (program or library upgraded?)", a->name);
+	return 0;
+}
+
+static int area_map(struct rebuild *r, const struct ckpt_area *a)
+{
+	bool file = a->kind == CKPT_AREA_FILE && !a->gone, shared = a->flags & CKPT_AREA_SHARED;
+	uint64_t prot = file && shared ? a->prot : (a->prot | PROT_READ | PROT_WRITE) & ~(uint64_t)(file ? 0 : PROT_EXEC);
+	uint64_t flags = MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE) | (file ? 0 : MAP_ANONYMOUS) |
+		(a->flags & CKPT_AREA_GROWSDOWN ? MAP_GROWSDOWN | MAP_STACK : 0) | (a->flags & CKPT_AREA_NORESERVE ? MAP_NORESERVE : 0);
+	unsigned o = 0, m, c;
+	int e;
+
+	if (a->kind == CKPT_AREA_KERNEL)
+		return 0;
+	e = ckpt_batch_flush(REMOTE(r), &r->b, 8, PATH_MAX + 64, r->err);
+	if (e == 0 && file)
+		e = file_check(r, a);
+	if (e < 0)
+		return e;
+	if (file)
+		o = ckpt_must(&r->b, "open a mapped file", SYS_open, ckpt_batch_in(&r->b, a->name, strlen(a->name) + 1),
+			      (shared && (a->flags & CKPT_AREA_MAYWRITE) ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	m = ckpt_must(&r->b, "map memory", SYS_mmap, a->from, a->to - a->from, prot, flags, (uint64_t)-1, file ? a->off : 0);
+	if (file) {
+		ckpt_batch_feed(&r->b, o, m, 4);
+		c = ckpt_must(&r->b, "close a mapped file", SYS_close, 0);
+		ckpt_batch_feed(&r->b, o, c, 0);
+	}
+	return 0;
+}
+
+static const struct { uint32_t flag; int advice; } advices[] = {
+	{ CKPT_AREA_DONTFORK, MADV_DONTFORK }, { CKPT_AREA_DONTDUMP, MADV_DONTDUMP }, { CKPT_AREA_WIPEONFORK, MADV_WIPEONFORK },
+	{ CKPT_AREA_HUGE, MADV_HUGEPAGE }, { CKPT_AREA_NOHUGE, MADV_NOHUGEPAGE }, { CKPT_AREA_MERGE, MADV_MERGEABLE },
+	{ CKPT_AREA_SEQ, MADV_SEQUENTIAL }, { CKPT_AREA_RAND, MADV_RANDOM },
+};
+
+/* Before the content comes: only what changes how pages are made. */
+static int area_advise(struct rebuild *r, const struct ckpt_area *a, bool early)
+{
+	int e = ckpt_batch_flush(REMOTE(r), &r->b, OM_ARRAY_SIZE(advices), 0, r->err);
+
+	for (size_t i = 0; i < OM_ARRAY_SIZE(advices) && a->kind != CKPT_AREA_KERNEL; i++) {
+		bool pages = advices[i].flag == CKPT_AREA_HUGE || advices[i].flag == CKPT_AREA_NOHUGE;
+
+		if ((a->flags & advices[i].flag) && pages == early)
+			(void)ckpt_call(&r->b, SYS_madvise, a->from, a->to - a->from, (uint64_t)advices[i].advice);
+	}
+	return e;
+}
+
+static int area_finish(struct rebuild *r, const struct ckpt_area *a)
+{
+	bool file_shared = a->kind == CKPT_AREA_FILE && (a->flags & CKPT_AREA_SHARED);
+	int e = ckpt_batch_flush(REMOTE(r), &r->b, 8, 0, r->err);
+
+	if (a->kind == CKPT_AREA_KERNEL)
+		return e;
+	if (e == 0 && !file_shared && a->prot != (PROT_READ | PROT_WRITE))
+		(void)ckpt_must(&r->b, "protect memory", SYS_mprotect, a->from, a->to - a->from, a->prot);
+	if (e == 0)
+		e = area_advise(r, a, false);
+	if (e == 0 && (a->flags & CKPT_AREA_LOCKED))
+		(void)ckpt_must(&r->b, "lock memory", SYS_mlock, a->from, a->to - a->from);
+	return e;
+}
+
+static int areas_each(struct rebuild *r, int (*f)(struct rebuild *, const struct ckpt_area *))
+{
+	int e = 0;
+
+	ckpt_batch_reset(&r->b);
+	for (size_t i = 0; i < r->p->maps.n && e == 0; i++)
+		e = f(r, &r->p->maps.area[i]);
+	return e == 0 ? ckpt_batch_run(REMOTE(r), &r->b, r->err) : e;
+}
+
+static int area_make(struct rebuild *r, const struct ckpt_area *a)
+{
+	int e = area_map(r, a);
+
+	return e == 0 ? area_advise(r, a, true) : e;
+}
+
+/* ---- threads ---- */
+
+static int thread_make(struct rebuild *r, unsigned i)
+{
+	struct clone_args ca = { .flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, .set_tid_size = 1 };
+	struct ckpt_thread *t = &r->p->threads[i];
+	uint32_t tid = (uint32_t)json_integer_value(json_object_get(json_array_get(r->ip->threads, i), "tid"));
+	int e;
+
+	ckpt_batch_reset(&r->b);
+	ca.set_tid = ckpt_batch_in(&r->b, &tid, sizeof(tid));
+	(void)ckpt_must(&r->b, "make a thread", SYS_clone3, ckpt_batch_in(&r->b, &ca, sizeof(ca)), sizeof(ca));
+	e = ckpt_batch_run(REMOTE(r), &r->b, r->err);
+	if (e < 0)
+		return e;
+	if (!REMOTE(r)->born)
+		return om_err_set(r->err, -ESRCH, "thread %u was not born", tid);
+	*t = (struct ckpt_thread){ .tid = REMOTE(r)->born, .vtid = (pid_t)tid, .stopped = true };
+	r->p->nthreads = i + 1;
+	return ckpt_remote_begin(&t->remote, t->tid, r->p->gadget, 0, r->base, r->err);
+}
+
+static int threads_make(struct rebuild *r)
+{
+	struct ckpt_thread *t = reallocarray(r->p->threads, r->ip->nthreads, sizeof(*t));
+	int e = t ? 0 : om_err_set(r->err, -ENOMEM, "out of memory");
+
+	if (t)
+		r->p->threads = t;
+	for (unsigned i = 1; i < r->ip->nthreads && e == 0; i++)
+		e = thread_make(r, i);
+	return e;
+}
+
+/* ---- items ---- */
+
+static int items_restore(struct rebuild *r, const struct ckpt_item *items, struct ckpt_thread *t, const json_t *obj)
+{
+	struct ckpt_item_restore ir = { r->p, t, &r->b, obj, r->err };
+	int e = 0;
+
+	ckpt_batch_reset(&r->b);
+	for (size_t i = 0; items[i].name && e == 0; i++) {
+		e = ckpt_batch_flush(&t->remote, &r->b, 256, 65536, r->err);
+		if (e == 0 && items[i].restore)
+			e = items[i].restore(&ir);
+	}
+	return e == 0 ? ckpt_batch_run(&t->remote, &r->b, r->err) : e;
+}
+
+static int thread_finish(struct rebuild *r, struct ckpt_thread *t, const json_t *obj)
+{
+	struct ckpt_item_restore ir = { r->p, t, NULL, obj, r->err };
+	int e = 0;
+
+	for (size_t i = 0; ckpt_thread_items[i].name && e == 0; i++)
+		e = ckpt_thread_items[i].finish ? ckpt_thread_items[i].finish(&ir) : 0;
+	return e == 0 ? ckpt_remote_end(&t->remote, r->err) : e;
+}
+
+static int threads_finish(struct rebuild *r)
+{
+	uint64_t gadget;
+	int e = items_restore(r, ckpt_proc_items, &r->p->threads[0], r->ip->obj);
+
+	for (unsigned i = 0; i < r->p->nthreads && e == 0; i++)
+		e = items_restore(r, ckpt_thread_items, &r->p->threads[i], json_array_get(r->ip->threads, i));
+	if (e == 0)
+		e = ckpt_remote_gadget(r->p->pid, &gadget, r->err);
+	/* the leader last: it owns the scratch area */
+	for (unsigned i = r->p->nthreads; i-- > 0 && e == 0;) {
+		r->p->threads[i].remote.gadget = gadget;
+		e = thread_finish(r, &r->p->threads[i], json_array_get(r->ip->threads, i));
+	}
+	return e;
+}
+
+static int steps(struct rebuild *r, struct ckpt_stats *stats)
+{
+	int e = empty_and_vdso(r);
+
+	if (e == 0)
+		e = areas_each(r, area_make);
+	if (e == 0)
+		e = om_err_sys(r->err, om_fault(OM_FI_REST_PAGES), "load memory");
+	if (e == 0)
+		e = ckpt_fill(r->im, r->ip, r->p, stats, r->err);
+	if (e == 0)
+		e = areas_each(r, area_finish);
+	if (e == 0)
+		e = threads_make(r);
+	return e == 0 ? threads_finish(r) : e;
+}
+
+int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err)
+{
+	struct rebuild r = { .im = im, .ip = ip, .p = p, .err = err };
+	int e;
+
+	if (p->nthreads != 1)
+		return om_err_set(err, -EINVAL, "a shell with %u threads", p->nthreads);
+	e = ckpt_maps_unpack(json_object_get(ip->obj, "areas"), &p->maps, err);
+	if (e == 0)
+		e = ckpt_maps_read(p->pid, false, &r.was, err);
+	if (e == 0)
+		e = ckpt_remote_gadget(p->pid, &p->gadget, err);
+	if (e == 0) {
+		r.base = ckpt_maps_gap(&p->maps, &r.was, 1ULL << 32, SCRATCH_LEN + ASIDE_LEN);
+		e = r.base ? 0 : om_err_set(err, -ENOMEM, "no gap in the address space");
+	}
+	if (e == 0)
+		e = ckpt_remote_begin(&p->threads[0].remote, p->pid, p->gadget, r.base, 0, err);
+	if (e == 0)
+		e = om_err_sys(err, ckpt_batch_init(&r.b, r.base), "restore");
+	if (e == 0)
+		e = steps(&r, stats);
+	ckpt_batch_done(&r.b);
+	ckpt_maps_done(&r.was);
+	return e;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* checkpoint/restore.h - inside of a restore; checkpoint/ only.  What goes over the control socket (SOCK_SEQPACKET). */
+#ifndef OM_CHECKPOINT_RESTORE_H
+#define OM_CHECKPOINT_RESTORE_H
+#include "base/err.h"
+#include "checkpoint/image.h"
+#include "checkpoint/tree.h"
+
+enum ckpt_ctl_kind {
+	CKPT_CTL_READY = 1,			/* init: the whole tree is forked and waits to be filled */
+	CKPT_CTL_FAILED = 2,			/* init: err says why */
+	CKPT_CTL_GO = 3,			/* driver: the tree runs */
+};
+struct ckpt_ctl {
+	uint32_t kind;
+	struct om_err err;
+};
+
+/* rebuild.c: make the stopped process @p (an empty shell) into what the image says; its tasks stay stopped, ready to be detached. */
+int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err);
+/* fill.c: write the memory content into the areas that are mapped. */
+int ckpt_fill(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err);
+#endif

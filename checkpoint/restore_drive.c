@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* checkpoint/restore_drive.c - the tracer's side of a restore: wait for the empty shells, fill each, let all go at once. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/fd.h"
+#include "base/proc.h"
+#include "checkpoint/restore.h"
+#include "checkpoint/sink.h"
+
+enum { READY_MS = 150 * 1000 };			/* above what init itself waits for its processes */
+
+static int wait_ready(const struct ckpt_space *space, int ctl, struct om_err *err)
+{
+	struct pollfd p[2] = { { .fd = ctl, .events = POLLIN }, { .fd = space->init_pidfd, .events = POLLIN } };
+	struct ckpt_ctl m;
+	int n = poll(p, 2, READY_MS);
+
+	if (n <= 0)
+		return om_err_set(err, -ETIMEDOUT, "the job's init does not answer");
+	if (!(p[0].revents & POLLIN) || recv(ctl, &m, sizeof(m), 0) != (ssize_t)sizeof(m))
+		return om_err_set(err, -ECHILD, "the job's init has ended");
+	if (m.kind == CKPT_CTL_READY)
+		return 0;
+	m.err.text[sizeof(m.err.text) - 1] = 0;
+	return om_err_set(err, m.err.code < 0 ? m.err.code : -EIO, "%s", m.err.text);
+}
+
+/* From the end of its injection until it is let go a task dies with us, too. */
+static int hold(struct ckpt_tree *tree, struct om_err *err)
+{
+	for (unsigned i = 0; i < tree->n; i++)
+		for (unsigned k = 0; k < tree->procs[i].nthreads; k++)
+			if (ptrace(PTRACE_SETOPTIONS, tree->procs[i].threads[k].tid, 0, PTRACE_O_EXITKILL) < 0)
+				return om_err_sys(err, -errno, "task %d", tree->procs[i].threads[k].vtid);
+	return 0;
+}
+
+static void stop_again(const struct ckpt_image *im, struct ckpt_tree *tree)
+{
+	for (unsigned i = 0; i < im->n; i++) {
+		struct ckpt_proc *p = im->proc[i].stopped ? ckpt_tree_find(tree, im->proc[i].pid) : NULL;
+
+		if (p)
+			(void)om_pidfd_signal(p->pidfd, SIGSTOP);	/* taken before its first instruction */
+	}
+}
+
+static int tree_fill(const struct ckpt_image *im, struct ckpt_tree *tree, struct ckpt_stats *stats, struct om_err *err)
+{
+	for (unsigned i = 0; i < im->n; i++) {
+		const struct ckpt_image_proc *ip = &im->proc[i];
+		struct ckpt_proc *p = ckpt_tree_find(tree, ip->pid);
+		int r;
+
+		if (!p || p->zombie != ip->zombie)
+			return om_err_set(err, -ECHILD, "process %d has ended while it was restored", ip->pid);
+		r = ip->zombie ? 0 : ckpt_rebuild(im, ip, p, stats, err);
+		if (r < 0)
+			return om_err_wrap(err, r, "restore process %d", ip->pid);
+		stats->processes++;
+		stats->threads += p->nthreads;
+	}
+	return hold(tree, err);
+}
+
+int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *space, int ctl, bool trial,
+		       int (*before_go)(void *arg, struct om_err *err), void *arg, struct ckpt_stats *stats, struct om_err *err)
+{
+	const struct ckpt_ctl go = { .kind = CKPT_CTL_GO };
+	struct ckpt_tree tree = { 0 };
+	struct ckpt_why why = { 0 };
+	struct ckpt_image im = { 0 };
+	uint64_t start = om_clock_mono_ns();
+	int r = om_err_sys(err, om_fault(OM_FI_REST_READ), "read the image");
+
+	*stats = (struct ckpt_stats){ 0 };
+	if (r == 0)
+		r = ckpt_image_load(src, &im, err);
+	if (r == 0)
+		r = wait_ready(space, ctl, err);
+	if (r == 0)
+		r = ckpt_tree_freeze(&tree, space->init, &why, err);
+	if (r == 0)
+		r = tree_fill(&im, &tree, stats, err);
+	if (r == 0 && !trial && before_go)
+		r = before_go(arg, err);
+	if (r == 0)
+		r = om_err_sys(err, om_fault(OM_FI_REST_RESUME), "let the job go");
+	if (r < 0 || trial)
+		(void)om_pidfd_signal(space->init_pidfd, SIGKILL);	/* and so the whole space */
+	else
+		stop_again(&im, &tree);
+	ckpt_tree_thaw(&tree);
+	if (r == 0 && !trial)
+		r = om_err_sys(err, om_fd_write_all(ctl, &go, sizeof(go)), "the job's init");
+	ckpt_tree_done(&tree);
+	ckpt_image_done(&im);
+	stats->wall_ns = om_clock_mono_ns() - start;
+	return r;
+}
