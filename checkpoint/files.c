@@ -634,8 +634,6 @@ static void descs_drop(struct ckpt_files *f)
 	free(f->writ);
 	f->writ = NULL;
 	f->n_writ = f->room_writ = 0;
-	free(f->socks);
-	f->socks = NULL;
 }
 
 void ckpt_files_destroy(struct ckpt_files *f)

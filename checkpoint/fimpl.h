@@ -67,9 +67,6 @@ struct ckpt_files {
 	size_t n_late;
 	uint64_t ids;			/* numbers for pipes and ghosts */
 	struct ckpt_why *why;
-	void *socks;			/* fkind_unix.c: what sock_diag said */
-	size_t n_socks;
-	bool socks_read;
 };
 
 struct fopened {			/* one description at restore */
@@ -77,6 +74,7 @@ struct fopened {			/* one description at restore */
 	const struct fkind *kind;
 	int fd;				/* high number; -1: late or let go */
 	bool late;			/* made in the processes */
+	bool busy;			/* being opened */
 	size_t leader;			/* first process that has it; SIZE_MAX: only in queues */
 	int leader_fd;			/* its lowest number there */
 };
@@ -106,6 +104,8 @@ struct fkind {
 	int (*open)(struct ckpt_opened *o, size_t i, int *ret_fd, struct om_err *err);
 	int (*join)(struct ckpt_opened *o, size_t i, struct om_err *err);
 	int (*fill)(struct ckpt_opened *o, size_t i, struct om_err *err);
+	/* After all queues are full and helpers are closed: options, half-closed connections. */
+	int (*finish)(struct ckpt_opened *o, size_t i, struct om_err *err);
 	/* In a restored process, all of which exist: make a late one. */
 	int (*late)(struct ckpt_opened *o, size_t i, int *ret_fd, struct om_err *err);
 	/* In the leader only: what needs other descriptors of the process, or must come after all opening. */
@@ -150,6 +150,10 @@ int fopen_group(struct ckpt_opened *o, const char *type, int64_t id, struct fgro
 int fopen_temp(struct ckpt_opened *o, int fd, struct om_err *err);
 /* Another description of what @fd is open on. */
 int fopen_again(int fd, int flags);
+/* Open number @i now if that has not been done: another depends on it. */
+int fopen_need(struct ckpt_opened *o, size_t i, struct om_err *err);
+/* Number @i is @fd (taken over): made together with another. */
+int fopen_set(struct ckpt_opened *o, size_t i, int fd, struct om_err *err);
 /* The flags of a description that fcntl(2) sets. */
 int fopen_setfl(int fd, unsigned flags);
 int fopen_index(const struct ckpt_opened *o, const json_t *obj, const char *key, size_t *ret, struct om_err *err);

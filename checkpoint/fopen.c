@@ -164,20 +164,33 @@ static int fd_lift(struct ckpt_opened *o, int *fd)
 	return 0;
 }
 
-static int one_open(struct ckpt_opened *o, size_t i, struct om_err *err)
+int fopen_set(struct ckpt_opened *o, size_t i, int fd, struct om_err *err)
+{
+	int r = fd_lift(o, &fd);
+
+	o->f[i].fd = fd;
+	return r < 0 ? om_err_sys(err, r, "cannot open all files of the job (ulimit -n?)") : 0;
+}
+
+int fopen_need(struct ckpt_opened *o, size_t i, struct om_err *err)
 {
 	struct fopened *f = &o->f[i];
-	int fd = -1, r = f->kind->open ? f->kind->open(o, i, &fd, err) : 0;
+	int fd = -1, r;
 
+	if (f->fd >= 0)
+		return 0;
+	if (f->busy)
+		return om_err_set(err, -EBADMSG, "the image is damaged: descriptors depend on each other in a circle");
+	f->busy = true;
+	r = f->kind->open ? f->kind->open(o, i, &fd, err) : 0;
+	f->busy = false;
 	if (r < 0)
 		return r;
 	if (fd < 0) {
 		f->late = true;
 		return 0;
 	}
-	r = fd_lift(o, &fd);
-	f->fd = fd;
-	return r < 0 ? om_err_sys(err, r, "cannot open all files of the job (ulimit -n?)") : 0;
+	return fopen_set(o, i, fd, err);
 }
 
 static int one_finish(struct ckpt_opened *o, size_t i, struct om_err *err)
@@ -185,6 +198,8 @@ static int one_finish(struct ckpt_opened *o, size_t i, struct om_err *err)
 	int64_t flags;
 	int r = fj_int(o->f[i].json, "flags", 0, INT_MAX, &flags, err);
 
+	if (r == 0 && o->f[i].kind->finish && !o->f[i].late)
+		r = o->f[i].kind->finish(o, i, err);
 	if (r < 0 || o->f[i].late || (flags & O_PATH))
 		return r;
 	r = fopen_setfl(o->f[i].fd, (unsigned)flags);
@@ -213,7 +228,7 @@ static int all_open(struct ckpt_opened *o, struct om_err *err)
 	if (r < 0)
 		return om_err_sys(err, r, "descriptors");
 	for (size_t i = 0; i < o->n && r == 0; i++)
-		r = one_open(o, i, err);
+		r = fopen_need(o, i, err);
 	for (size_t i = 0; i < o->n && r == 0; i++)
 		r = o->f[i].kind->join && !o->f[i].late ? o->f[i].kind->join(o, i, err) : 0;
 	for (size_t i = 0; i < o->n && r == 0; i++)
