@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/job.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "omsub/client.h"
@@ -111,15 +112,9 @@ int cmd_flush(int rc)
 
 bool cmd_is_id(const char *s)
 {
-	size_t n = strspn(s, "0123456789");
+	struct om_job_id id;
 
-	if (n == 0 || n > 18)
-		return false;
-	if (!s[n])
-		return true;
-	s += n;
-	n = strspn(s + 1, "0123456789");
-	return *s == '_' && n > 0 && n <= 9 && !s[n + 1];
+	return om_job_id_parse(s, &id) == 0;
 }
 
 int cmd_check_ids(char *const ids[], int n)
@@ -154,12 +149,9 @@ int cmd_each(struct omc *c, const char *method, const char *what, json_t *body, 
 
 bool cmd_state_ended(const char *state)
 {
-	static const char *const ended[] = { "done", "failed", "cancelled", "timeout", "lost" };
+	enum om_job_state st;
 
-	for (size_t i = 0; i < OM_ARRAY_SIZE(ended); i++)
-		if (strcmp(state, ended[i]) == 0)
-			return true;
-	return false;
+	return om_job_state_parse(state, &st) == 0 && om_job_state_ended(st);
 }
 
 int cmd_job_exit(json_t *job)

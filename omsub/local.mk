@@ -50,3 +50,17 @@ omsub_omctl_LDADD = $(OMSUB_LIBS)
 omsub_omckpt_SOURCES = %D%/omckpt.c
 omsub_omckpt_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 omsub_omckpt_LDADD = $(OMSUB_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-omsub-options tests/unit/t-omsub-script tests/unit/t-omsub-yaml
+TESTS += tests/unit/t-omsub-options tests/unit/t-omsub-script tests/unit/t-omsub-yaml
+tests_unit_t_omsub_options_SOURCES = tests/unit/t-omsub-options.c
+tests_unit_t_omsub_options_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_omsub_options_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_omsub_script_SOURCES = tests/unit/t-omsub-script.c
+tests_unit_t_omsub_script_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_omsub_script_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_omsub_yaml_SOURCES = tests/unit/t-omsub-yaml.c
+tests_unit_t_omsub_yaml_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_omsub_yaml_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
+endif

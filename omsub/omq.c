@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/job.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "omsub/client.h"
@@ -318,6 +319,7 @@ int main(int argc, char *argv[])
 	};
 	struct query q = { 0 };
 	struct om_err err = { 0 };
+	enum om_job_state st;
 	struct omc c;
 	int a, r;
 
@@ -340,7 +342,7 @@ int main(int argc, char *argv[])
 	}
 	q.ids = argv + optind;
 	q.nids = argc - optind;
-	if (q.state && !show_is_state(q.state))
+	if (q.state && om_job_state_parse(q.state, &st) < 0)
 		return cmd_usage("'%s' is no state of a job (see omq --help)", q.state);
 	/* a state of the past can only be asked for among all jobs */
 	q.all |= q.state && cmd_state_ended(q.state);

@@ -203,7 +203,7 @@ static const struct opt table[] = {
 	VALUE("depend", 'd', "LIST", "wait for other jobs: afterok:ID, afterany:ID, afternotok:ID", set_depend, "depends", 0, 0),
 	FLAG("hold", 'H', "do not start before omrelease", set_true, "hold"),
 	VALUE("begin", 'b', "TIME", "not before HH:MM, YYYY-MM-DD[THH:MM], +DURATION", set_begin, "begin", 0, 0),
-	VALUE("cpus", 'c', "N", "processors that must be free to start it (default 1)", set_number, "cpus", 0, 65536),
+	VALUE("cpus", 'c', "N", "processors that must be free to start it (default 1)", set_number, "cpus", 1, 65536),
 	VALUE("memory", 'm', "SIZE", "memory that must be free to start it: 500M, 2G", set_size, "memory", 0, 0),
 	VALUE("time", 't', "DURATION", "time limit over all restarts: 90s, 15m, 2h, 1:30:00", set_duration, "time_limit", 0, 0),
 	VALUE("stdin", 'i', "FILE", "standard input (default /dev/null)", set_text, "stdin", 0, PATTERN_MAX),
@@ -309,9 +309,13 @@ static const char *complaint(int answer, const char *word)
 		return "needs a value";
 	if (optopt >= LETTER_NONE)
 		return "takes no value";
-	for (const struct opt *o = table; o->name && om_str_starts(word, "--"); o++)
-		if (strlen(word) > 2 && om_str_starts(o->name, word + 2))
-			return "may mean several options";
+	if (om_str_starts(word, "--") && word[2]) {
+		size_t n = strcspn(word + 2, "=");
+
+		for (const struct opt *o = table; o->name; o++)
+			if (strncmp(o->name, word + 2, n) == 0)
+				return o->client && strlen(o->name) == n ? "belongs on the command line" : "may mean several options";
+	}
 	return "unknown option";
 }
 

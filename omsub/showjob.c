@@ -10,18 +10,6 @@
 #include "base/str.h"
 #include "omsub/out.h"
 
-bool show_is_state(const char *s)
-{
-	static const char *const states[] = {
-		"held", "waiting", "starting", "running", "suspended", "ending", "done", "failed", "cancelled", "timeout", "lost",
-	};
-
-	for (size_t i = 0; i < OM_ARRAY_SIZE(states); i++)
-		if (strcmp(states[i], s) == 0)
-			return true;
-	return false;
-}
-
 static void end_text(char *dst, size_t n, json_t *job)
 {
 	json_t *e = json_object_get(job, "exit"), *code = json_object_get(e, "code"), *sig = json_object_get(e, "signal");

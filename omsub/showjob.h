@@ -3,10 +3,8 @@
 #ifndef OM_OMSUB_SHOWJOB_H
 #define OM_OMSUB_SHOWJOB_H
 #include <jansson.h>
-#include <stdbool.h>
 #include <stddef.h>
 
-bool show_is_state(const char *s);
 /* Why it waits, how it ended, or what stands in the way of a checkpoint; cleaned. */
 void show_reason(char *dst, size_t n, json_t *job);
 /* All that is known of a job (omq -l), one "name: value" per line. */

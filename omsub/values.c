@@ -7,12 +7,12 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/job.h"
 #include "base/mem.h"
 #include "base/str.h"
 
 enum {
 	DEPENDS_MAX = 1000,		/* of one job; also the daemon's */
-	INDEX_MAX = 10 * 1000 * 1000,	/* an array index of more digits is a slip of the hand */
 };
 
 /* exactly @n digits at *@s, moved behind them */
@@ -284,7 +284,7 @@ static bool index_number(const char **s, long *ret)
 		v = v * 10 + ((*s)[i] - '0');
 	*s += n;
 	*ret = v;
-	return v <= INDEX_MAX;
+	return v <= OM_ELEM_MAX;
 }
 
 /* N, N-M, N-M:STEP at *@s */
@@ -310,18 +310,20 @@ int val_array(const char *s, json_t **ret, struct om_err *err)
 	const char *p = s;
 	size_t len;
 	long cap = 0;
+	bool good = index_range(&p);
 
-	while (index_range(&p) && *p == ',')
+	while (good && *p == ',') {
 		p++;
-	len = (size_t)(p - s);
-	if (len && s[len - 1] != ',' && *p == '%') {
-		p++;
-		if (!index_number(&p, &cap) || cap == 0)
-			len = 0;
+		good = index_range(&p);
 	}
-	if (!len || *p || s[len - 1] == ',' || !isdigit((unsigned char)s[len - 1]))
+	len = (size_t)(p - s);
+	if (good && *p == '%') {
+		p++;
+		good = index_number(&p, &cap) && cap > 0;
+	}
+	if (!good || *p)
 		return om_err_set(err, -EINVAL, "'%.60s' is no list of array indices: 0-99, 1-9:2, 1,5,7 and %%N behind it for at most N at once (an index is at most %d)",
-				  s, INDEX_MAX);
+				  s, OM_ELEM_MAX);
 	*ret = cap ? json_pack("{s:s%,s:i}", "indices", s, len, "cap", (int)cap) : json_pack("{s:s%}", "indices", s, len);
 	return *ret ? 0 : om_err_set(err, -ENOMEM, "out of memory");
 }
