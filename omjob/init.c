@@ -15,7 +15,9 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "checkpoint/ckpt.h"
+#include "omjob/filter.h"
 #include "omjob/report.h"
+#include "omjob/spec.h"
 #include "omjob/start.h"
 
 struct init {
@@ -98,10 +100,24 @@ static int wait_for_go(const struct init *in)
 	return n == sizeof(o) && o.kind == OMJ_O_GO ? 0 : -ENODATA;
 }
 
+static int watch_begin(const struct init *in, struct om_err *err)
+{
+	struct omj_report rep = { .kind = OMJ_R_LISTENER };
+	om_autofd int fd = -1;
+	int r = omj_filter_install(&fd, err);
+
+	if (r < 0)
+		return r;
+	r = om_fd_send(in->o->ctl, &rep, sizeof(rep), &fd, 1);
+	return r < 0 ? om_err_sys(err, r, "cannot reach the keeper") : 0;
+}
+
 static int begin(struct init *in, struct om_err *err)
 {
-	int r;
+	int r = in->o->spec->journal ? watch_begin(in, err) : 0;
 
+	if (r < 0)
+		return r;
 	r = omj_start_root(in->o, &in->root, err);
 	om_fd_close(in->o->restore_ctl);
 	return r;

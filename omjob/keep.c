@@ -23,6 +23,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "omjob/spec.h"
+#include "omjob/undo.h"
 #include "spool/file.h"
 
 enum {
@@ -120,12 +121,25 @@ static bool done(const struct omj_keeper *k)
 	return k->leave || (k->state == OMJ_ENDED && k->durable && k->conn < 0);
 }
 
+/* What init said before the job's call was made counts before it. */
+static void files_serve(struct omj_keeper *k)
+{
+	int r;
+
+	while (k->ctl >= 0 && omj_tree_report(k) == 0)
+		;
+	r = omj_watch_serve(&k->watch);
+	if (r < 0)	/* nobody is left who could call */
+		om_fd_close(om_fd_steal(&k->watch.listener));
+}
+
 static int loop(struct omj_keeper *k)
 {
 	while (!done(k)) {
 		struct pollfd p[] = {
 			{ .fd = k->ctl, .events = POLLIN }, { .fd = k->space.init_pidfd, .events = POLLIN },
 			{ .fd = k->conn, .events = POLLIN }, { .fd = k->listen, .events = POLLIN },
+			{ .fd = k->watch.listener, .events = POLLIN },
 		};
 
 		if (poll(p, OM_ARRAY_SIZE(p), timeout_ms(k)) < 0 && errno != EINTR)
@@ -134,6 +148,8 @@ static int loop(struct omj_keeper *k)
 			omj_tree_ended(k);
 		else if (p[0].revents)
 			(void)omj_tree_report(k);	/* its end is seen by the pidfd */
+		if (p[4].revents && p[4].fd == k->watch.listener)
+			files_serve(k);
 		if (p[2].revents && k->conn == p[2].fd)
 			omj_link_receive(k);
 		if (p[3].revents)
@@ -193,6 +209,18 @@ static int lock_take(struct omj_keeper *k, struct om_err *err)
 	return 0;
 }
 
+/* The files as they were at the beginning of this leg; then a new epoch. */
+static int files_back(struct omj_keeper *k, struct om_err *err)
+{
+	uint32_t epoch;
+	int r = k->spec->journal ? omj_undo(k->dirfd, 1, err) : 0;
+
+	r = r ? r : omj_journal_newest(k->dirfd, &epoch, err);
+	if (r == 0)
+		omj_watch_init(&k->watch, k->dirfd, epoch + 1);
+	return r;
+}
+
 static int start(struct omj_keeper *k, struct om_err *err)
 {
 	int r = om_fault(OM_FI_KEEPER_START);
@@ -203,6 +231,7 @@ static int start(struct omj_keeper *k, struct om_err *err)
 	r = r ? r : old_tree_wait(k->lock, err);
 	r = r ? r : spool_file_remove(k->dirfd, "exit.json", err);	/* of an earlier leg */
 	r = r ? r : omj_link_listen(k, err);
+	r = r ? r : files_back(k, err);
 	return r ? r : omj_tree_start(k, err);
 }
 
@@ -211,13 +240,15 @@ static void keeper_done(struct omj_keeper *k)
 	omj_tree_kill(k);
 	if (k->listen >= 0)
 		(void)unlinkat(k->dirfd, "keeper.sock", 0);	/* a leftover is replaced by the next keeper */
+	omj_watch_done(&k->watch);
 	json_decref(k->end);
 	omj_spec_destroy(k->spec);
 }
 
 int omj_keep_main(int argc, char **argv)
 {
-	struct omj_keeper k = { .dirfd = -1, .lock = -1, .listen = -1, .conn = -1, .ctl = -1, .space.init_pidfd = -1, .why = "exit" };
+	struct omj_keeper k = { .dirfd = -1, .lock = -1, .listen = -1, .conn = -1, .ctl = -1, .space.init_pidfd = -1,
+				.watch = { .listener = -1, .journal = { .dir = -1, .fd = -1 } }, .why = "exit" };
 	struct om_err err = { 0 };
 	int r;
 

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include "checkpoint/ckpt.h"
 #include "omjob/report.h"
+#include "omjob/watch.h"
 struct om_err;
 struct omj_spec;
 
@@ -40,6 +41,8 @@ struct omj_keeper {
 	uint64_t begin_ns;		/* CLOCK_MONOTONIC */
 	uint64_t kill_at, usage_at;	/* deadlines on CLOCK_MONOTONIC, 0: none */
 	struct omj_usage usage;
+
+	struct omj_watch watch;		/* the journal of closed files */
 
 	/* the end: message for omd, exit.json */
 	json_t *end;

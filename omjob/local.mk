@@ -5,6 +5,12 @@ omjob_libomjob_a_SOURCES = \
 	%D%/report.h \
 	%D%/init.h %D%/init.c \
 	%D%/start.h %D%/start.c \
+	%D%/filter.h %D%/filter.c \
+	%D%/journal.h %D%/journal.c \
+	%D%/places.h %D%/places.c \
+	%D%/resolve.h %D%/resolve.c \
+	%D%/watch.h %D%/watch.c \
+	%D%/undo.h %D%/undo.c \
 	%D%/keeper.h %D%/keep.c %D%/tree.c %D%/link.c
 omjob_libomjob_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS)
 
@@ -32,3 +38,6 @@ tests_unit_t_omjob_spec_SOURCES = tests/unit/t-omjob-spec.c
 tests_unit_t_omjob_spec_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_t_omjob_spec_LDADD = $(OMJOB_LIBS) $(CMOCKA_LIBS)
 endif
+TESTS += tests/sys/t2110-undo.t tests/sys/t2110-undo.ut
+dist_check_SCRIPTS += tests/sys/t2110-undo.t
+check_SCRIPTS += tests/sys/t2110-undo.ut

@@ -11,6 +11,7 @@ enum omj_report_kind {		/* init to keeper */
 	OMJ_R_ROOT,		/* value: wait status of the root */
 	OMJ_R_SYNCED,		/* all that was reaped before OMJ_O_SYNC has been reported */
 	OMJ_R_LISTENER,		/* carries the seccomp listener */
+	OMJ_R_OPENED,		/* the root has its output files: from now on it is the job that changes files */
 };
 
 enum { OMJ_REPORT_TEXT = 256 };

@@ -169,6 +169,9 @@ int omj_start_root(const struct omj_init_opts *o, pid_t *ret, struct om_err *err
 	}
 	rep.value = prepare(o, &e);
 	if (rep.value == 0) {
+		struct omj_report opened = { .kind = OMJ_R_OPENED };
+
+		(void)om_fd_send(o->ctl, &opened, sizeof(opened), NULL, 0);	/* as below */
 		rep.value = run(o, &e);
 		code = rep.value == -ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT;
 	}

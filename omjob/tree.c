@@ -96,6 +96,7 @@ int omj_tree_start(struct omj_keeper *k, struct om_err *err)
 		return r;
 	}
 	k->ctl = sv[0];
+	(void)om_fd_set_nonblock(k->ctl, 1);	/* of our own socket: cannot fail */
 	r = lock_note(k, err);
 	if (r == 0) {
 		r = order(k, OMJ_O_GO, 0);
@@ -151,12 +152,15 @@ void omj_tree_due(struct omj_keeper *k, uint64_t now)
 int omj_tree_report(struct omj_keeper *k)
 {
 	struct omj_report rep;
-	ssize_t n = recv(k->ctl, &rep, sizeof(rep), MSG_DONTWAIT);
+	int fd = -1, nfds = 1;
+	ssize_t n = om_fd_recv(k->ctl, &rep, sizeof(rep), &fd, &nfds);
 
 	if (n < 0)
-		return -errno;
-	if (n != sizeof(rep))
+		return (int)n;
+	if (n != sizeof(rep)) {
+		om_fd_close(fd);
 		return -ENODATA;
+	}
 	rep.text[sizeof(rep.text) - 1] = 0;
 	switch ((enum omj_report_kind)rep.kind) {
 	case OMJ_R_STARTED:
@@ -176,8 +180,16 @@ int omj_tree_report(struct omj_keeper *k)
 		k->synced = true;
 		break;
 	case OMJ_R_LISTENER:
+		om_fd_close(k->watch.listener);
+		k->watch.listener = om_fd_steal(&fd);
+		/* Output files that are truncated at the start are truncated again at another start: nothing to be noted for them. */
+		k->watch.on = k->spec->append;
+		break;
+	case OMJ_R_OPENED:
+		k->watch.on = true;
 		break;
 	}
+	om_fd_close(fd);
 	return 0;
 }
 
