@@ -75,7 +75,7 @@ int pol_queue_target_ended(struct pol_queue *q, struct om_job_id target, enum om
 bool pol_queue_take_impossible(struct pol_queue *q, struct om_job_id *ret, struct om_job_id *ret_target);
 
 void pol_queue_set_draining(struct pol_queue *q, bool draining);	/* nothing starts */
-int pol_queue_set_machine(struct pol_queue *q, const struct pol_machine *machine);
+void pol_queue_set_machine(struct pol_queue *q, const struct pol_machine *machine);
 /* When pol_queue_next() may say something new without anything having happened; UINT64_MAX: never. */
 uint64_t pol_queue_wake_ns(const struct pol_queue *q);
 
