@@ -10,13 +10,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 #include <zstd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "spool/check.h"
 #include "spool/store.h"
+#include "spool/xxh.h"
 
 static const char block_magic[4] = { 'o', 'm', 'B', 'k' };
 

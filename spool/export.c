@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -13,6 +12,7 @@
 #include "spool/check.h"
 #include "spool/image.h"
 #include "spool/index.h"
+#include "spool/xxh.h"
 
 static const char stream_magic[8] = { 'O', 'M', 'I', 'M', 'A', 'G', 'E', 1 };
 

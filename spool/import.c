@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -17,6 +16,7 @@
 #include "spool/manifest.h"
 #include "spool/set.h"
 #include "spool/writer.h"
+#include "spool/xxh.h"
 
 enum { PIECE = 1 << 20 };		/* allocated ahead of what arrives */
 

@@ -9,8 +9,8 @@ SPOOL_LIBS = spool/libspool.a $(ZSTD_LIBS) $(XXHASH_LIBS) $(SQLITE_LIBS) $(BASE_
 spool_libspool_a_SOURCES += %D%/file.h %D%/file.c
 # checkpoint store
 spool_libspool_a_SOURCES += %D%/store.h %D%/store.c
-spool_libspool_a_SOURCES += %D%/check.h
-spool_libspool_a_SOURCES += %D%/pack.h %D%/pack.c %D%/block.c
+spool_libspool_a_SOURCES += %D%/check.h %D%/xxh.h
+spool_libspool_a_SOURCES += %D%/pack.h %D%/pack.c %D%/packer.c %D%/block.c
 spool_libspool_a_SOURCES += %D%/manifest.h %D%/manifest.c %D%/meta.c
 spool_libspool_a_SOURCES += %D%/index.h %D%/index.c
 spool_libspool_a_SOURCES += %D%/set.h %D%/set.c %D%/compact.c

@@ -5,13 +5,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 #include <zstd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "spool/check.h"
+#include "spool/xxh.h"
 
 static const char man_magic[8] = { 'O', 'M', 'C', 'K', 'P', 'T', 0, 1 };
 

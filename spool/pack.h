@@ -56,6 +56,7 @@ struct spool_pack {
 	uint32_t number;
 	uint64_t id, size;
 };
+void spool_pack_head(uint8_t head[SPOOL_PACK_HEAD], uint32_t number, uint64_t id);
 void spool_pack_name(char name[SPOOL_PACK_NAME], uint32_t number);
 /* Open and verify the header.  -ENOENT; -EUCLEAN: not a pack, or another one. */
 int spool_pack_open(int dirfd, uint32_t number, struct spool_pack *ret, struct om_err *err);
@@ -64,9 +65,9 @@ void spool_pack_close(struct spool_pack *p);
 int spool_pack_read(const struct spool_pack *p, const struct spool_row *row, uint8_t head[SPOOL_BLOCK_HEAD], void *stored, struct om_err *err);
 
 /* ---- a pack, writing ---- */
-struct spool_packer;
+struct spool_packer;			/* has a thread that writes while its owner hashes and compresses */
 int spool_packer_create(int dirfd, uint32_t number, struct spool_packer **ret, struct om_err *err);
-/* Append a block; offset and pack of @row are filled in. */
+/* Append a block; offset and pack of @row are filled in.  An error of the disk may be told by a later call. */
 int spool_packer_add(struct spool_packer *p, struct spool_row *row, const void *stored, struct om_err *err);
 /* The same with a header that exists already. */
 int spool_packer_copy(struct spool_packer *p, struct spool_row *row, const uint8_t head[SPOOL_BLOCK_HEAD], const void *stored, struct om_err *err);

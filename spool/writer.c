@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Writing a checkpoint.  After the first error the writer is done for: every later call says the same, destroy removes all.
- *
- * No threads: hashing is an order of magnitude faster than the disk, the write-back runs in the kernel meanwhile (spool/pack.c), and the
- * process this lives in forks and traces. */
+/* Writing a checkpoint.  After the first error the writer is done for: every later call says the same, destroy removes all. */
 #include "spool/writer.h"
 
 #include <errno.h>
