@@ -159,9 +159,13 @@ static int stand_still(struct ckpt_dump *dump)
 	for (unsigned i = 0; i < dump->tree.n && r == 0; i++)
 		r = proc_ask(dump, &dump->tree.procs[i]);
 	if (r == 0)
+		r = ckpt_dump_shm_find(dump);
+	if (r == 0)
 		r = ckpt_dump_files(dump);
 	if (r == 0 && dump->opts->frozen)
 		r = dump->opts->frozen(dump->opts->arg, dump->err);
+	if (r == 0)
+		r = ckpt_dump_shm_still(dump);
 	if (r == 0)
 		r = all_twins(dump);
 	if (r == 0)
@@ -257,6 +261,8 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 	stats->threads = dump.tree.nthreads;
 	if (r == 0)
 		r = ckpt_dump_memory(&dump);
+	if (r == 0)
+		r = ckpt_dump_shm_store(&dump);
 	if (r == 0)
 		r = ckpt_dump_files_finish(&dump);
 	if (r == 0)

@@ -26,6 +26,10 @@ bool ckpt_dump_locked(pid_t pid);		/* has it locked memory? then the slow smaps 
 int ckpt_dump_still_memory(struct ckpt_dump *dump);	/* what the twins do not have; the tree stands still */
 int ckpt_dump_memory(struct ckpt_dump *dump);	/* from the twins */
 /* dump_shm.c */
+int ckpt_dump_shm_find(struct ckpt_dump *dump);	/* number the objects that are mapped */
+int ckpt_dump_shm_memfd(struct ckpt_dump *dump, int fd, const struct stat *st, json_t *file, struct om_err *err);
+int ckpt_dump_shm_still(struct ckpt_dump *dump);	/* copy, the tree stands still */
+int ckpt_dump_shm_store(struct ckpt_dump *dump);
 void ckpt_dump_shm_done(struct ckpt_dump *dump);
 /* dump_files.c */
 int ckpt_dump_files(struct ckpt_dump *dump);

@@ -17,6 +17,7 @@ void ckpt_image_done(struct ckpt_image *im)
 	json_decref(im->meta);
 	free(im->proc);
 	free(im->where);
+	free(im->shm_fd);
 	*im = (struct ckpt_image){ 0 };
 }
 

@@ -34,9 +34,9 @@ checkpoint_libcheckpoint_a_SOURCES += \
 	%D%/uapi.h %D%/pages.h %D%/pages.c \
 	%D%/item.h %D%/items.c %D%/item_cpu.c %D%/item_thread.c %D%/item_signal.c %D%/item_mm.c %D%/item_process.c %D%/item_creds.c \
 	%D%/twin.h %D%/twin.c \
-	%D%/dump.h %D%/dump.c %D%/dump_memory.c %D%/dump_files.c \
+	%D%/dump.h %D%/dump.c %D%/dump_memory.c %D%/dump_files.c %D%/dump_shm.c \
 	%D%/image.h %D%/image.c \
-	%D%/restore.h %D%/restore_init.c %D%/restore_drive.c %D%/rebuild.c %D%/fill.c
+	%D%/restore.h %D%/restore_init.c %D%/restore_drive.c %D%/restore_shm.c %D%/rebuild.c %D%/fill.c
 
 # the engine without queue and keeper, for tests (omtree --help)
 check_PROGRAMS += tests/bin/omtree

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "checkpoint/files.h"
 #include "checkpoint/procfs.h"
 #include "checkpoint/tree.h"
 
@@ -67,13 +68,40 @@ static int proc_look(struct ckpt_proc *p, pid_t init, const struct ckpt_status *
 	return r < 0 ? r : areas_look(p, why, err);
 }
 
+/* Descriptors, of processes that run: what is gone when it is looked at stands in nobody's way. */
+static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_why *why)
+{
+	const struct ckpt_files_opts o = { .init = tree->init, .net_reset = net_reset };
+	om_autofree struct ckpt_files_proc *list = calloc(tree->n + 1, sizeof(*list));
+	struct ckpt_files *files = NULL;
+	json_t *desc = NULL;
+	unsigned n = 0;
+	int r = list ? ckpt_files_create(&o, &files, NULL) : -ENOMEM;
+
+	for (unsigned i = 0; i < tree->n && r == 0; i++) {
+		const struct ckpt_proc *p = &tree->procs[i];
+
+		if (p->zombie)
+			continue;
+		list[n] = (struct ckpt_files_proc){ p->pid, p->vpid, p->pidfd, json_object() };
+		r = list[n++].desc ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		r = ckpt_files_dump(files, list, n, &desc, why, NULL);
+	json_decref(desc);
+	for (unsigned i = 0; i < n; i++)
+		json_decref(list[i].desc);
+	if (files)
+		ckpt_files_destroy(files);
+	return r == -EOPNOTSUPP ? r : 0;
+}
+
 int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
 {
 	struct ckpt_tree tree = { 0 };
 	struct ckpt_status of_init;
 	int r = ckpt_status_read(init, &of_init);
 
-	(void)net_reset;
 	if (r < 0)
 		return om_err_sys(err, r, "the job's init");
 	r = ckpt_tree_list(&tree, init, err);
@@ -82,6 +110,8 @@ int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *e
 		if (r < 0 && r != -EOPNOTSUPP && om_pidfd_ended(tree.procs[i].pidfd))
 			r = 0;			/* it ended while it was looked at */
 	}
+	if (r == 0)
+		r = files_look(&tree, net_reset, why);
 	ckpt_tree_done(&tree);
 	return r;
 }

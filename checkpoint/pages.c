@@ -199,7 +199,7 @@ static unsigned squeeze(struct ckpt_packer *k, struct ckpt_extent *x, unsigned *
 	for (unsigned i = 0; i < k->nrun; i++) {
 		for (unsigned p = 0; p < k->run[i].pages; p++, from++) {
 			const char *src = k->buf + from * (size_t)CKPT_PAGE;
-			uint64_t addr = k->run[i].addr + p * (uint64_t)CKPT_PAGE;
+			uint64_t addr = k->run[i].addr - k->bias + p * (uint64_t)CKPT_PAGE;
 
 			if (!k->run[i].keep_zero && is_zero(src))
 				continue;

@@ -31,6 +31,7 @@ int ckpt_pagemap_open(pid_t pid, struct om_err *err);
 struct ckpt_packer {				/* collects pages of one process into blocks */
 	const struct ckpt_sink *sink;
 	pid_t pid;				/* whose memory */
+	uint64_t bias;				/* extents say address - bias */
 	char *buf;
 	unsigned fill;				/* pages in buf-to-be */
 	unsigned nrun;

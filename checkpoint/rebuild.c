@@ -106,7 +106,9 @@ static int file_check(struct rebuild *r, const struct ckpt_area *a)
 
 static int area_map(struct rebuild *r, const struct ckpt_area *a)
 {
-	bool file = a->kind == CKPT_AREA_FILE && !a->gone, shared = a->flags & CKPT_AREA_SHARED;
+	bool shm = a->kind == CKPT_AREA_SHM, file = shm || (a->kind == CKPT_AREA_FILE && !a->gone), shared = a->flags & CKPT_AREA_SHARED;
+	char held[40];
+	const char *name = shm ? held : a->name;
 	uint64_t prot = file && shared ? a->prot : (a->prot | PROT_READ | PROT_WRITE) & ~(uint64_t)(file ? 0 : PROT_EXEC);
 	uint64_t flags = MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE) | (file ? 0 : MAP_ANONYMOUS) |
 		(a->flags & CKPT_AREA_GROWSDOWN ? MAP_GROWSDOWN | MAP_STACK : 0) | (a->flags & CKPT_AREA_NORESERVE ? MAP_NORESERVE : 0);
@@ -115,14 +117,18 @@ static int area_map(struct rebuild *r, const struct ckpt_area *a)
 
 	if (a->kind == CKPT_AREA_KERNEL)
 		return 0;
+	if (shm && (a->shm >= r->im->nshm || !shared))
+		return om_err_set(r->err, -EUCLEAN, "the image's description: shared memory %u", a->shm);
+	if (shm)				/* pid 1 holds the objects; it is our own kind, so it may be looked into */
+		snprintf(held, sizeof(held), "/proc/1/fd/%d", r->im->shm_fd[a->shm]);
 	e = ckpt_batch_flush(REMOTE(r), &r->b, 8, PATH_MAX + 64, r->err);
-	if (e == 0 && file)
+	if (e == 0 && file && !shm)
 		e = file_check(r, a);
 	if (e < 0)
 		return e;
 	if (file)
-		o = ckpt_must(&r->b, "open a mapped file", SYS_open, ckpt_batch_in(&r->b, a->name, strlen(a->name) + 1),
-			      (shared && (a->flags & CKPT_AREA_MAYWRITE) ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+		o = ckpt_must(&r->b, "open a mapped file", SYS_open, ckpt_batch_in(&r->b, name, strlen(name) + 1),
+			      (shared && (shm || (a->flags & CKPT_AREA_MAYWRITE)) ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	m = ckpt_must(&r->b, "map memory", SYS_mmap, a->from, a->to - a->from, prot, flags, (uint64_t)-1, file ? a->off : 0);
 	if (file) {
 		ckpt_batch_feed(&r->b, o, m, 4);
@@ -154,7 +160,7 @@ static int area_advise(struct rebuild *r, const struct ckpt_area *a, bool early)
 
 static int area_finish(struct rebuild *r, const struct ckpt_area *a)
 {
-	bool file_shared = a->kind == CKPT_AREA_FILE && (a->flags & CKPT_AREA_SHARED);
+	bool file_shared = a->flags & CKPT_AREA_SHARED;	/* mapped with its protection */
 	int e = ckpt_batch_flush(REMOTE(r), &r->b, 8, 0, r->err);
 
 	if (a->kind == CKPT_AREA_KERNEL)

@@ -13,25 +13,49 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/proc.h"
+#include "checkpoint/files.h"
 #include "checkpoint/restore.h"
 #include "checkpoint/sink.h"
 
 enum { READY_MS = 150 * 1000 };			/* above what init itself waits for its processes */
 
-static int wait_ready(const struct ckpt_space *space, int ctl, struct om_err *err)
+/* The next message of init, or its end. */
+static int hear(const struct ckpt_space *space, int ctl, struct ckpt_ctl *m, struct om_err *err)
 {
 	struct pollfd p[2] = { { .fd = ctl, .events = POLLIN }, { .fd = space->init_pidfd, .events = POLLIN } };
-	struct ckpt_ctl m;
 	int n = poll(p, 2, READY_MS);
 
 	if (n <= 0)
 		return om_err_set(err, -ETIMEDOUT, "the job's init does not answer");
-	if (!(p[0].revents & POLLIN) || recv(ctl, &m, sizeof(m), 0) != (ssize_t)sizeof(m))
+	if (!(p[0].revents & POLLIN) || recv(ctl, m, sizeof(*m), 0) != (ssize_t)sizeof(*m))
 		return om_err_set(err, -ECHILD, "the job's init has ended");
-	if (m.kind == CKPT_CTL_READY)
+	if (m->kind != CKPT_CTL_FAILED)
 		return 0;
-	m.err.text[sizeof(m.err.text) - 1] = 0;
-	return om_err_set(err, m.err.code < 0 ? m.err.code : -EIO, "%s", m.err.text);
+	m->err.text[sizeof(m->err.text) - 1] = 0;
+	return om_err_set(err, m->err.code < 0 ? m->err.code : -EIO, "%s", m->err.text);
+}
+
+static int wait_ready(struct ckpt_image *im, const struct ckpt_space *space, int ctl, struct om_err *err)
+{
+	struct ckpt_ctl m;
+	int r;
+
+	while ((r = hear(space, ctl, &m, err)) == 0 && m.kind == CKPT_CTL_SHM) {
+		int *p = reallocarray(im->shm_fd, im->nshm + 1, sizeof(*p));
+
+		if (!p)
+			return om_err_set(err, -ENOMEM, "out of memory");
+		im->shm_fd = p;
+		p[im->nshm++] = (int)m.value;
+	}
+	return r;
+}
+
+static int tell(int ctl, enum ckpt_ctl_kind kind, struct om_err *err)
+{
+	const struct ckpt_ctl m = { .kind = kind };
+
+	return om_err_sys(err, om_fd_write_all(ctl, &m, sizeof(m)), "the job's init");
 }
 
 /* From the end of its injection until it is let go a task dies with us, too. */
@@ -75,7 +99,6 @@ static int tree_fill(const struct ckpt_image *im, struct ckpt_tree *tree, struct
 int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *space, int ctl, bool trial,
 		       int (*before_go)(void *arg, struct om_err *err), void *arg, struct ckpt_stats *stats, struct om_err *err)
 {
-	const struct ckpt_ctl go = { .kind = CKPT_CTL_GO };
 	struct ckpt_tree tree = { 0 };
 	struct ckpt_why why = { 0 };
 	struct ckpt_image im = { 0 };
@@ -85,8 +108,12 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 	*stats = (struct ckpt_stats){ 0 };
 	if (r == 0)
 		r = ckpt_image_load(src, &im, err);
+	if (r == 0 && !trial)
+		r = ckpt_files_put_back(json_object_get(im.meta, "files"), src, err);
 	if (r == 0)
-		r = wait_ready(space, ctl, err);
+		r = tell(ctl, CKPT_CTL_START, err);
+	if (r == 0)
+		r = wait_ready(&im, space, ctl, err);
 	if (r == 0)
 		r = ckpt_tree_freeze(&tree, space->init, &why, err);
 	if (r == 0)
@@ -101,7 +128,7 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 		stop_again(&im, &tree);
 	ckpt_tree_thaw(&tree);
 	if (r == 0 && !trial)
-		r = om_err_sys(err, om_fd_write_all(ctl, &go, sizeof(go)), "the job's init");
+		r = tell(ctl, CKPT_CTL_GO, err);
 	ckpt_tree_done(&tree);
 	ckpt_image_done(&im);
 	stats->wall_ns = om_clock_mono_ns() - start;

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "checkpoint/files.h"
 #include "checkpoint/restore.h"
 
 enum { RESTORE_S = 120 };			/* all processes must have come to the next barrier by then */
@@ -36,6 +37,7 @@ struct meeting {				/* shared by all */
 };
 struct birth {
 	const struct ckpt_image *im;
+	struct ckpt_opened *files;
 	struct meeting *meet;
 };
 
@@ -108,11 +110,14 @@ static int children_make(struct birth *b, pid_t parent, struct om_err *err)
 
 static void proc_main(struct birth *b, const struct ckpt_image_proc *p)
 {
+	size_t which = b->im->where[p - b->im->proc];
 	struct om_err err = { 0 };
 	int r = 0;
 
 	if (p->sid == p->pid && setsid() < 0)
 		r = om_err_sys(&err, -errno, "setsid");
+	if (r == 0 && p->sid == p->pid && !p->zombie)
+		r = ckpt_files_terminal(b->files, which, &err);
 	if (r == 0)
 		r = children_make(b, p->pid, &err);
 	if (r < 0)
@@ -128,6 +133,9 @@ static void proc_main(struct birth *b, const struct ckpt_image_proc *p)
 	arrive(b->meet, PHASE_GROUPS);
 	if (p->zombie)
 		end_like(p->exit_code);
+	r = ckpt_files_arrange(b->files, which, NULL, 0, &err);
+	if (r < 0)
+		fail(b->meet, &err, r, p->pid);
 	arrive(b->meet, PHASE_ARRANGED);
 	for (;;)
 		pause();			/* from here on the tracer has it */
@@ -154,9 +162,9 @@ static int lead_phase(struct meeting *m, enum phase ph, uint32_t want, struct om
 	return 0;
 }
 
-static int tree_make(const struct ckpt_image *im, struct om_err *err)
+static int tree_make(const struct ckpt_image *im, struct ckpt_opened *files, struct om_err *err)
 {
-	struct birth b = { im, mmap(NULL, sizeof(*b.meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
+	struct birth b = { im, files, mmap(NULL, sizeof(*b.meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
 	unsigned living = 0;
 	int r;
 
@@ -171,6 +179,38 @@ static int tree_make(const struct ckpt_image *im, struct om_err *err)
 	return r;
 }
 
+static int memfd_give(void *arg, const json_t *file, int *ret_fd, struct om_err *err)
+{
+	return ckpt_shm_fd(arg, file, ret_fd, err);
+}
+
+/* Open everything, fork the tree, close what only the tree needs. */
+static int all_make(struct ckpt_image *im, struct om_err *err)
+{
+	const struct ckpt_open_opts o = { memfd_give, im };
+	struct ckpt_opened *files = NULL;
+	int r = om_err_sys(err, om_fault(OM_FI_REST_FILES), "open files");
+
+	if (r == 0)
+		r = ckpt_shm_make(im, err);
+	if (r == 0)
+		r = ckpt_files_open_all(json_object_get(im->meta, "files"), im->processes, im->src, &o, &files, err);
+	if (r == 0)
+		r = tree_make(im, files, err);
+	if (files)
+		ckpt_files_close(files);
+	return r;
+}
+
+static int ctl_wait(int ctl, enum ckpt_ctl_kind kind, struct om_err *err)
+{
+	struct ckpt_ctl m;
+
+	if (recv(ctl, &m, sizeof(m), 0) == (ssize_t)sizeof(m) && m.kind == kind)
+		return 0;
+	return om_err_set(err, -ECANCELED, "the restore was given up");
+}
+
 static int say(int ctl, enum ckpt_ctl_kind kind, const struct om_err *e)
 {
 	struct ckpt_ctl m = { .kind = kind };
@@ -180,11 +220,17 @@ static int say(int ctl, enum ckpt_ctl_kind kind, const struct om_err *e)
 	return om_fd_write_all(ctl, &m, sizeof(m));
 }
 
+static int say_value(int ctl, enum ckpt_ctl_kind kind, uint32_t value)
+{
+	const struct ckpt_ctl m = { .kind = kind, .value = value };
+
+	return om_fd_write_all(ctl, &m, sizeof(m));
+}
+
 int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root, struct om_err *err)
 {
 	struct om_err own = { 0 };
 	struct ckpt_image im;
-	struct ckpt_ctl m = { 0 };
 	sigset_t none, old;
 	int r;
 
@@ -199,15 +245,16 @@ int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, &old);
 	(void)signal(SIGCHLD, SIG_DFL);
-	r = tree_make(&im, err);
+	r = ctl_wait(ctl, CKPT_CTL_START, err);
+	if (r == 0)
+		r = all_make(&im, err);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	for (unsigned i = 0; i < im.nshm && r == 0; i++)
+		r = say_value(ctl, CKPT_CTL_SHM, (uint32_t)im.shm_fd[i]);
 	r = r == 0 ? say(ctl, CKPT_CTL_READY, NULL) : (say(ctl, CKPT_CTL_FAILED, err), r);
-	if (r == 0) {
-		ssize_t n = recv(ctl, &m, sizeof(m), 0);
-
-		if (n != (ssize_t)sizeof(m) || m.kind != CKPT_CTL_GO)
-			r = om_err_set(err, -ECANCELED, "the restore was given up");
-	}
+	if (r == 0)
+		r = ctl_wait(ctl, CKPT_CTL_GO, err);
+	ckpt_shm_close(&im);
 	*ret_root = 0;
 	for (unsigned i = 0; i < im.n; i++)
 		if (im.proc[i].ppid == 1 && im.proc[i].pid == 2)

@@ -26,11 +26,11 @@ carried() { # NAME COMMAND...: three checkpoints with a kill after each
 	ok "$name: runs"
 	for n in 1 2 3; do
 		wait_for "[ \$(wc -l <$name.out) -ge $((n * 10)) ]"
-		rc_is 0 "$name: checkpoint $n" omtree dump --stop "$name"
+		rc_is 0 "$name: checkpoint $n" omtree dump --stop "$name" || return
 		wait $!
 		is $? 137 "$name: killed"
 		omtree restore "$name" >>"$name.out" 2>>"$name.err" &
-		wait_for "[ -e $name/pid ]"
+		wait_for "[ -e $name/pid ]" || return
 	done
 	touch fast
 	wait $!
@@ -38,4 +38,5 @@ carried() { # NAME COMMAND...: three checkpoints with a kill after each
 	is "$(cat "$name.out")" "$(wanted)" "$name: output is that of an undisturbed run" || cat "$name.err"
 }
 carried py python3 count.py
+carried sh bash count.sh
 done_testing

@@ -67,6 +67,7 @@ static int run_init(void *arg)
 	j->root = fork();
 	if (j->root == 0) {
 		(void)setsid();
+		(void)close_range(3, ~0U, 0);	/* what make or a shell left open is not the job's */
 		execvp(j->argv[0], j->argv);
 		_exit(127);
 	}
