@@ -135,7 +135,8 @@ int cmd_each(struct omc *c, const char *method, const char *what, json_t *body, 
 		int r;
 
 		snprintf(path, sizeof(path), "/v1/jobs/%s%s", ids[i], what);
-		r = omc_json(c, method, path, body, ANSWER_SECONDS, NULL, &err);
+		/* no deadline: to hold a running job is to checkpoint it first */
+		r = omc_json(c, method, path, body, 0, NULL, &err);
 		if (r < 0) {
 			int code = cmd_fail(om_err_wrap(&err, r, "job %s", ids[i]), &err);
 

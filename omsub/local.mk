@@ -64,3 +64,33 @@ tests_unit_t_omsub_yaml_SOURCES = tests/unit/t-omsub-yaml.c
 tests_unit_t_omsub_yaml_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_t_omsub_yaml_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
 endif
+
+EXTRA_DIST += omsub/completion.bash
+completiondir = $(datadir)/bash-completion/completions
+completion_commands = omq omdel omhold omrelease omsig omwait omctl omckpt
+install-data-hook: install-completion
+install-completion:
+	$(MKDIR_P) "$(DESTDIR)$(completiondir)"
+	$(INSTALL_DATA) $(top_srcdir)/omsub/completion.bash "$(DESTDIR)$(completiondir)/omsub"
+	cd "$(DESTDIR)$(completiondir)" && for c in $(completion_commands); do ln -sf omsub $$c; done
+uninstall-local: uninstall-completion
+uninstall-completion:
+	cd "$(DESTDIR)$(completiondir)" 2>/dev/null && rm -f omsub $(completion_commands) || :
+.PHONY: install-completion uninstall-completion
+
+TESTS += tests/sys/t0010-man.t tests/sys/t0020-usage.t
+dist_check_SCRIPTS += tests/sys/t0010-man.t tests/sys/t0020-usage.t
+TESTS += tests/sys/t0020-usage.ut
+check_SCRIPTS += tests/sys/t0020-usage.ut
+
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-script tests/fuzz/fuzz-yaml
+tests_fuzz_fuzz_script_SOURCES = tests/fuzz/fuzz-script.c
+tests_fuzz_fuzz_script_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_script_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_script_LDADD = $(OMJOBSPEC_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz-yaml.c
+tests_fuzz_fuzz_yaml_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_yaml_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_yaml_LDADD = $(OMJOBSPEC_LIBS) $(BASE_LIBS)
+endif

@@ -78,7 +78,7 @@ static int print_json(json_t *j)
 	return CMD_OK;
 }
 
-/* The newest checkpoint that is good, when the user names none. */
+/* The newest checkpoint, when the user names none. */
 static int find_newest(struct wish *w, struct target *t, struct om_err *err)
 {
 	json_t *answer = NULL, *c;
@@ -95,7 +95,7 @@ static int find_newest(struct wish *w, struct target *t, struct om_err *err)
 	json_array_foreach(json_object_get(answer, "checkpoints"), i, c) {
 		json_int_t n = json_integer_value(json_object_get(c, "n"));
 
-		if (n > 0 && (uint64_t)n > t->n && !json_is_false(json_object_get(c, "good")))
+		if (n > 0 && (uint64_t)n > t->n)
 			t->n = (uint64_t)n;
 	}
 	json_decref(answer);
@@ -161,15 +161,14 @@ static int do_list(struct wish *w, int n, char *const args[])
 		json_decref(answer);
 		return CMD_OK;
 	}
-	printf("%4s  %-19s  %10s  %10s  %9s  %9s\n", "N", "MADE", "SIZE", "STORED", "STOPPED", "PROCESSES");
+	printf("%4s  %-19s  %10s  %10s  %8s\n", "N", "MADE", "SIZE", "STORED", "BLOCKS");
 	json_array_foreach(json_object_get(answer, "checkpoints"), i, c) {
-		json_t *when = json_object_get(c, "made");
+		json_t *when = json_real(json_number_value(json_object_get(c, "time_ns")) / 1e9);
 
-		printf("%4" JSON_INTEGER_FORMAT "  %-19s  %10s  %10s  %6.1f ms  %9" JSON_INTEGER_FORMAT "%s\n", json_integer_value(json_object_get(c, "n")),
-		       out_time(made, sizeof(made), when ? when : json_object_get(c, "created")),
-		       out_size(bytes, sizeof(bytes), json_object_get(c, "bytes")),
-		       out_size(stored, sizeof(stored), json_object_get(c, "stored")), json_number_value(json_object_get(c, "stop_ns")) / 1e6,
-		       json_integer_value(json_object_get(c, "processes")), json_is_false(json_object_get(c, "good")) ? "  damaged" : "");
+		printf("%4" JSON_INTEGER_FORMAT "  %-19s  %10s  %10s  %8" JSON_INTEGER_FORMAT "\n", json_integer_value(json_object_get(c, "n")),
+		       out_time(made, sizeof(made), when), out_size(bytes, sizeof(bytes), json_object_get(c, "bytes")),
+		       out_size(stored, sizeof(stored), json_object_get(c, "stored")), json_integer_value(json_object_get(c, "blocks")));
+		json_decref(when);
 	}
 	json_decref(answer);
 	return CMD_OK;

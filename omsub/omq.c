@@ -30,7 +30,7 @@ static const char help[] =
 	"  -w, --watch             refresh every two seconds until interrupted\n"
 	"      --json              print JSON: {\"jobs\":[...]}\n"
 	"  -u, --user NAME         jobs of this user\n"
-	"  -s, --state STATE       jobs in this state: held waiting starting running suspended ending\n"
+	"  -s, --state STATE       jobs in this state (or a,b): held waiting starting running suspended ending\n"
 	"                          done failed cancelled timeout lost\n"
 	"  -n, --name NAME         jobs of this name\n"
 	CMD_COMMON_HELP;
@@ -60,7 +60,7 @@ static int add_text(struct om_buf *b, const char *field, const char *v)
 	int r = v ? om_buf_addf(b, "&%s=", field) : 0;
 
 	for (; v && *v && r == 0; v++)
-		r = isalnum((unsigned char)*v) || strchr("-._", *v) ? om_buf_add(b, v, 1) : om_buf_addf(b, "%%%02X", (unsigned char)*v);
+		r = isalnum((unsigned char)*v) || strchr("-._,", *v) ? om_buf_add(b, v, 1) : om_buf_addf(b, "%%%02X", (unsigned char)*v);
 	return r;
 }
 
@@ -309,6 +309,29 @@ static int watch(struct omc *c, struct query *q)
 	}
 }
 
+/* One state, or several with commas between.  A state of the past can only be asked for among all jobs. */
+static int check_states(struct query *q)
+{
+	const char *s = q->state;
+	char one[16];
+
+	for (;;) {
+		size_t n = strcspn(s, ",");
+		enum om_job_state st;
+
+		if (n >= sizeof(one))
+			return -EINVAL;
+		memcpy(one, s, n);
+		one[n] = 0;
+		if (om_job_state_parse(one, &st) < 0)
+			return -EINVAL;
+		q->all |= om_job_state_ended(st);
+		if (!s[n])
+			return 0;
+		s += n + 1;
+	}
+}
+
 int main(int argc, char *argv[])
 {
 	static const struct option longs[] = {
@@ -319,7 +342,6 @@ int main(int argc, char *argv[])
 	};
 	struct query q = { 0 };
 	struct om_err err = { 0 };
-	enum om_job_state st;
 	struct omc c;
 	int a, r;
 
@@ -342,10 +364,8 @@ int main(int argc, char *argv[])
 	}
 	q.ids = argv + optind;
 	q.nids = argc - optind;
-	if (q.state && om_job_state_parse(q.state, &st) < 0)
+	if (q.state && check_states(&q) < 0)
 		return cmd_usage("'%s' is no state of a job (see omq --help)", q.state);
-	/* a state of the past can only be asked for among all jobs */
-	q.all |= q.state && cmd_state_ended(q.state);
 	if (q.nids && cmd_check_ids(q.ids, q.nids))
 		return CMD_USAGE;
 	r = omc_init(&c, q.socket, &err);
