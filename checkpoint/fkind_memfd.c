@@ -31,6 +31,7 @@ static int memfd_name(const struct fdesc *d, char **ret)
 static int first_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 {
 	om_autofree char *name = NULL;
+	om_autofd int mine = -1;
 	int r = memfd_name(d, &name);
 
 	if (r == 0)
@@ -41,7 +42,11 @@ static int first_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 		r = fj_put_int(d->json, "mode", d->st.st_mode & 07777);
 	if (r < 0)
 		return r;
-	r = f->o.memfd ? f->o.memfd(f->o.arg, d->dup, &d->st, d->json, err) : 1;
+	/* a description of their own: they may move its offset */
+	mine = fopen_again(d->dup, O_RDONLY);
+	if (mine < 0)
+		return om_err_sys(err, mine, "memfd '%s'", name);
+	r = f->o.memfd ? f->o.memfd(f->o.arg, mine, &d->st, d->json, err) : 1;
 	if (r != 1)
 		return r;
 	if (d->st.st_blksize > 65536)

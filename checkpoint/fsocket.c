@@ -210,6 +210,9 @@ static int opt_set(int fd, const json_t *all, const struct opt *o, struct om_err
 	if (r < 0)
 		return r;
 	i = (int)v;
+	/* some can only be set before what has been done since */
+	if (!bytes && fsock_int(fd, o->level, o->opt, ~i) == i)
+		return 0;
 	if (n != o->size || setsockopt(fd, o->level, o->opt, bytes ? bytes : (const void *)&i, o->size) < 0)
 		return om_err_sys(err, n != o->size ? -EBADMSG : -errno, "cannot set a socket's option '%s' again", o->name);
 	return 0;

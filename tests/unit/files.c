@@ -14,12 +14,15 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -43,6 +46,7 @@ static struct shared {
 	int processes;
 } *sh;
 volatile long *files_note;
+int files_outside_port;
 
 void files_bad(const char *file, int line, const char *what)
 {
@@ -440,6 +444,18 @@ static void test_one(void **state)
 	}
 }
 
+static int outside_listen(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, n) < 0 || listen(fd, 100) < 0 || getsockname(fd, (struct sockaddr *)&sa, &n) < 0)
+		return -1;
+	files_outside_port = ntohs(sa.sin_port);
+	return fd;	/* held to the end */
+}
+
 int files_main(const struct files_case *cases, size_t n)
 {
 	struct CMUnitTest *t = calloc(n, sizeof(*t));
@@ -451,6 +467,8 @@ int files_main(const struct files_case *cases, size_t n)
 	if (!t || sh == MAP_FAILED)
 		return 1;
 	files_note = sh->note;
+	if (outside_listen() < 0)
+		return 1;
 	for (size_t i = 0; i < n; i++)
 		if (!only || !strcmp(only, cases[i].name))
 			t[k++] = (struct CMUnitTest){ .name = cases[i].name, .test_func = test_one, .initial_state = (void *)(uintptr_t)&cases[i] };

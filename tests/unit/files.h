@@ -33,6 +33,8 @@ void files_bad_is(const char *file, int line, const char *what, long got, long w
 void files_at(int fd, int to);
 /* A counter that is kept over the restore, for telling verify() something. */
 extern volatile long *files_note;
+/* A TCP port on which the test itself listens, outside of the job. */
+extern int files_outside_port;
 
 /* NULL or what was wrong. @user: as an ordinary user. */
 const char *files_run(const struct files_case *c, bool user);

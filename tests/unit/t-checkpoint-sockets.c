@@ -2,13 +2,18 @@
 /* Sockets between the processes of a job: captured with what is in their queues, killed, made again. */
 #include "tests/unit/files.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -220,11 +225,9 @@ static void named_verify(int vpid)
 }
 
 /* ---- refused ---- */
-static void elsewhere_setup(void)
+static void early_setup(void)
 {
-	/* a connection whose listener is in a process that ends before the capture is one to a dead peer; so let pid 1's child listen in a
-	 * process that is not captured: here simply a listener that closes after the client is in its queue */
-	int l = socket(AF_UNIX, SOCK_STREAM, 0), p[2];
+	int l = socket(AF_UNIX, SOCK_STREAM, 0);
 	struct sockaddr_un sa;
 	socklen_t n = name(&sa, "server");
 
@@ -232,20 +235,257 @@ static void elsewhere_setup(void)
 	files_at(socket(AF_UNIX, SOCK_STREAM, 0), 10);
 	connect_to(10, "server");
 	says(10, "early");
-	CHECK(pipe(p) == 0);
 	files_at(l, 11);
 }
 
-static void vsock_setup(void)
+static void packet_setup(void)
 {
 	files_at(socket(AF_PACKET, SOCK_RAW, 0), 10);
 }
 
+/* ---- TCP ---- */
+static uint16_t port(int fd)
+{
+	struct sockaddr_in6 sa;
+	socklen_t n = sizeof(sa);
+
+	CHECK(getsockname(fd, (struct sockaddr *)&sa, &n) == 0);
+	return ntohs(sa.sin6_port);	/* in the same place as IPv4's */
+}
+
+static void tcp_listen_at(int fd)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	files_at(socket(AF_INET, SOCK_STREAM, 0), fd);
+	CHECK(bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 5) == 0);
+}
+
+static void tcp_connect_at(int fd, uint16_t to)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(to) };
+
+	files_at(socket(AF_INET, SOCK_STREAM, 0), fd);
+	CHECK(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+}
+
+static void in_queue(int fd, int n)
+{
+	int held = 0;
+
+	for (int i = 0; i < 10000 && held < n; i++) {
+		CHECK(ioctl(fd, FIONREAD, &held) == 0);
+		poll(NULL, 0, 1);
+	}
+	CHECK_IS(held, n);
+}
+
+static void tcp_setup(void)
+{
+	int one = 1;
+
+	tcp_listen_at(10);
+	tcp_connect_at(11, port(10));
+	files_at(accept(10, NULL, NULL), 12);
+	CHECK(setsockopt(12, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0);
+	says(11, "to server");
+	says(12, "to client");
+	in_queue(11, 9);
+	in_queue(12, 9);
+	files_note[0] = port(10);
+	files_note[1] = port(11);
+	tcp_connect_at(13, port(10));		/* pending */
+	tcp_connect_at(20, port(10));		/* that is 13's turn: accepted in order */
+	files_at(accept(10, NULL, NULL), 21);	/* 13's */
+	says(13, "half");
+	CHECK(shutdown(13, SHUT_WR) == 0);
+	in_queue(21, 4);
+	/* its listener is gone */
+	tcp_listen_at(30);
+	tcp_connect_at(31, port(30));
+	files_at(accept(30, NULL, NULL), 32);
+	close(30);
+	says(31, "alone");
+	in_queue(32, 5);
+	close(31);
+	CHECK_IS(poll(&(struct pollfd){ .fd = 32, .events = POLLRDHUP }, 1, 10000), 1);
+}
+
+static void tcp_verify(int vpid)
+{
+	char b[8];
+	int v = 0;
+	socklen_t n = sizeof(v);
+
+	(void)vpid;
+	CHECK_IS(port(10), files_note[0]);
+	CHECK_IS(port(12), files_note[0]);
+	CHECK_IS(port(11), files_note[1]);
+	CHECK_IS(poll(&(struct pollfd){ .fd = 12, .events = POLLIN }, 1, 10000), 1);
+	reads(12, "to server");
+	CHECK_IS(poll(&(struct pollfd){ .fd = 11, .events = POLLIN }, 1, 10000), 1);
+	reads(11, "to client");
+	says(11, "more");
+	in_queue(12, 4);
+	reads(12, "more");
+	CHECK(getsockopt(12, IPPROTO_TCP, TCP_NODELAY, &v, &n) == 0 && v);
+	CHECK(getsockopt(11, IPPROTO_TCP, TCP_NODELAY, &v, &n) == 0 && !v);
+	in_queue(21, 4);
+	reads(21, "half");
+	CHECK_IS(recv(21, b, 1, 0), 0);
+	says(21, "back");
+	in_queue(13, 4);
+	reads(13, "back");
+	CHECK(send(13, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+	files_at(accept(10, NULL, NULL), 22);
+	says(20, "accepted late");
+	in_queue(22, 13);
+	in_queue(32, 5);
+	reads(32, "alone");
+	CHECK_IS(recv(32, b, 1, 0), 0);
+	CHECK(fcntl(10, F_SETFL, O_NONBLOCK) == 0 && accept(10, NULL, NULL) < 0 && errno == EAGAIN);
+}
+
+static void tcp6_setup(void)
+{
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6, .sin6_addr = in6addr_any };
+
+	files_at(socket(AF_INET6, SOCK_STREAM, 0), 10);
+	CHECK(bind(10, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(10, 5) == 0);
+	tcp_connect_at(11, port(10));	/* IPv4 to a listener of both */
+	files_at(accept(10, NULL, NULL), 12);
+	says(12, "mapped");
+	in_queue(11, 6);
+	files_at(socket(AF_INET6, SOCK_STREAM, 0), 13);	/* never used */
+}
+
+static void tcp6_verify(int vpid)
+{
+	struct sockaddr_in6 sa;
+	socklen_t n = sizeof(sa);
+
+	(void)vpid;
+	in_queue(11, 6);
+	reads(11, "mapped");
+	CHECK(getpeername(12, (struct sockaddr *)&sa, &n) == 0 && sa.sin6_family == AF_INET6);
+	CHECK(IN6_IS_ADDR_V4MAPPED(&sa.sin6_addr));
+	CHECK(getpeername(13, (struct sockaddr *)&sa, &n) < 0 && errno == ENOTCONN);
+}
+
+/* The receiver's buffer is full: part of it is still with the sender. */
+static void full_setup(void)
+{
+	char b[65536];
+	long sent = 0;
+	unsigned char k = 0;
+
+	tcp_listen_at(10);
+	tcp_connect_at(11, port(10));
+	files_at(accept(10, NULL, NULL), 12);
+	for (;;) {
+		ssize_t n;
+
+		for (size_t i = 0; i < sizeof(b); i++)
+			b[i] = (char)((sent + (long)i) * 31 / 7);
+		n = send(11, b, sizeof(b), MSG_DONTWAIT);
+		if (n < 0)
+			break;
+		sent += n;
+		k++;
+	}
+	CHECK(k > 0);
+	files_note[0] = sent;
+}
+
+static void full_verify(int vpid)
+{
+	unsigned char b[4096];
+	long got = 0;
+
+	(void)vpid;
+	CHECK(shutdown(11, SHUT_WR) == 0);
+	for (;;) {
+		ssize_t n = recv(12, b, sizeof(b), 0);
+
+		CHECK(n >= 0);
+		if (n == 0)
+			break;
+		for (ssize_t i = 0; i < n; i++)
+			CHECK_IS(b[i], (unsigned char)((got + i) * 31 / 7));
+		got += n;
+	}
+	CHECK_IS(got, files_note[0]);
+}
+
+/* A connection to a process outside the job: to a listener of the test's own. */
+static void outer_setup(void)
+{
+	tcp_connect_at(10, (uint16_t)files_outside_port);
+	CHECK(send(10, "x", 1, 0) == 1);
+}
+
+static void reset_verify(int vpid)
+{
+	char c;
+
+	(void)vpid;
+	CHECK(recv(10, &c, 1, 0) < 0);
+	CHECK_IS(errno, ECONNRESET);
+	CHECK(send(10, "x", 1, MSG_NOSIGNAL) < 0 && errno == EPIPE);
+}
+
+/* ---- UDP, netlink ---- */
+static void udp_setup(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK, .nl_groups = 1 };
+
+	files_at(socket(AF_INET, SOCK_DGRAM, 0), 10);
+	CHECK(bind(10, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	files_at(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0), 11);
+	sa.sin_port = htons(port(10));
+	CHECK(connect(11, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	says(11, "first");
+	says(11, "second one");
+	files_note[0] = port(10);
+	files_note[1] = port(11);
+	files_at(socket(AF_NETLINK, SOCK_RAW, 0), 20);
+	CHECK(bind(20, (struct sockaddr *)&nl, sizeof(nl)) == 0);
+	files_note[2] = nl.nl_pid;
+}
+
+static void udp_verify(int vpid)
+{
+	struct sockaddr_in sa;
+	struct sockaddr_nl nl;
+	socklen_t n = sizeof(sa);
+	char b[64];
+
+	(void)vpid;
+	CHECK_IS(recvfrom(10, b, sizeof(b), MSG_DONTWAIT, (struct sockaddr *)&sa, &n), 5);
+	CHECK_IS(ntohs(sa.sin_port), files_note[1]);
+	reads(10, "second one");
+	nothing(10);
+	CHECK_IS(port(10), files_note[0]);
+	CHECK(sendto(10, "answer", 6, 0, (struct sockaddr *)&sa, n) == 6);
+	reads(11, "answer");
+	CHECK_IS(fcntl(11, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	n = sizeof(nl);
+	CHECK(getsockname(20, (struct sockaddr *)&nl, &n) == 0);
+	CHECK_IS(nl.nl_groups, 1);
+}
+
 static const struct files_case cases[] = {
+	{ "tcp", tcp_setup, NULL, tcp_verify, NULL, false, false },
+	{ "tcp6", tcp6_setup, NULL, tcp6_verify, NULL, false, false },
+	{ "tcp full", full_setup, NULL, full_verify, NULL, false, true },
+	{ "elsewhere", outer_setup, NULL, NULL, "TCP 127.0.0.1:", false, false },
+	{ "reset", outer_setup, NULL, reset_verify, NULL, true, false },
+	{ "udp", udp_setup, NULL, udp_verify, NULL, false, false },
 	{ "pairs", pair_setup, NULL, pair_verify, NULL, false, false },
 	{ "names", named_setup, NULL, named_verify, NULL, false, false },
-	{ "early data", elsewhere_setup, NULL, NULL, "has not accepted", false, false },
-	{ "packet", vsock_setup, NULL, NULL, "cannot be carried", false, true },
+	{ "early data", early_setup, NULL, NULL, "has not accepted", false, false },
+	{ "packet", packet_setup, NULL, NULL, "cannot be carried", false, true },
 };
 
 int main(void)
