@@ -8,15 +8,17 @@ SPOOL_LIBS = spool/libspool.a $(ZSTD_LIBS) $(XXHASH_LIBS) $(SQLITE_LIBS) $(BASE_
 # durable files
 spool_libspool_a_SOURCES += %D%/file.h %D%/file.c
 # checkpoint store
-spool_libspool_a_SOURCES += %D%/store.h %D%/store.c
-spool_libspool_a_SOURCES += %D%/check.h %D%/xxh.h
-spool_libspool_a_SOURCES += %D%/pack.h %D%/pack.c %D%/packer.c %D%/block.c
-spool_libspool_a_SOURCES += %D%/manifest.h %D%/manifest.c %D%/meta.c
-spool_libspool_a_SOURCES += %D%/index.h %D%/index.c
-spool_libspool_a_SOURCES += %D%/set.h %D%/set.c %D%/compact.c
-spool_libspool_a_SOURCES += %D%/image.h %D%/image.c
-spool_libspool_a_SOURCES += %D%/writer.h %D%/writer.c
-spool_libspool_a_SOURCES += %D%/stream.h %D%/export.c %D%/import.c
+spool_store_files = \
+	%D%/store.h %D%/store.c \
+	%D%/check.h %D%/xxh.h \
+	%D%/pack.h %D%/pack.c %D%/packer.c %D%/block.c \
+	%D%/manifest.h %D%/manifest.c %D%/meta.c \
+	%D%/index.h %D%/index.c \
+	%D%/set.h %D%/set.c %D%/compact.c \
+	%D%/image.h %D%/image.c \
+	%D%/writer.h %D%/writer.c \
+	%D%/stream.h %D%/export.c %D%/import.c
+spool_libspool_a_SOURCES += $(spool_store_files)
 
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/t-spool-file
@@ -45,6 +47,28 @@ tests_unit_t_spool_crash_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_t_spool_crash_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 tests_unit_t_spool_crash_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fsync -Wl,--wrap=renameat -Wl,--wrap=unlinkat
 endif
+
+# fuzz targets of the store; their corpus is an ordinary test
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-manifest tests/fuzz/fuzz-import
+tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz-manifest.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_manifest_LDADD = $(SPOOL_LIBS)
+tests_fuzz_fuzz_manifest_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_import_SOURCES = tests/fuzz/fuzz-import.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_import_LDADD = $(SPOOL_LIBS)
+tests_fuzz_fuzz_import_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+endif
+# the store as the fuzzers have it: a corpus file that they found needs it
+check_LIBRARIES += tests/fuzz/libspoolfuzz.a
+tests_fuzz_libspoolfuzz_a_SOURCES = %D%/file.h %D%/file.c $(spool_store_files)
+tests_fuzz_libspoolfuzz_a_CPPFLAGS = $(spool_libspool_a_CPPFLAGS) -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+check_PROGRAMS += tests/fuzz/replay-manifest tests/fuzz/replay-import
+TESTS += tests/fuzz/replay-manifest tests/fuzz/replay-import
+tests_fuzz_replay_manifest_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-manifest.c tests/fuzz/fuzz.h
+tests_fuzz_replay_manifest_LDADD = tests/fuzz/libspoolfuzz.a $(SPOOL_LIBS)
+tests_fuzz_replay_import_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-import.c tests/fuzz/fuzz.h
+tests_fuzz_replay_import_LDADD = tests/fuzz/libspoolfuzz.a $(SPOOL_LIBS)
+EXTRA_DIST += tests/fuzz/corpus
 
 # job description and records
 spool_libspool_a_SOURCES += %D%/indices.h %D%/indices.c %D%/spec.h %D%/spec-tables.h %D%/spec.c %D%/spec-out.c %D%/names.c

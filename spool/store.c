@@ -15,24 +15,35 @@
 #include "spool/file.h"
 #include "spool/set.h"
 
+/* Through "..": @dirfd may be AT_FDCWD.  Also for a folder that was there: whoever made it may have been killed before this. */
+static int sync_parent(int dirfd, struct om_err *err)
+{
+	om_autofd int fd = openat(dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return om_err_sys(err, -errno, "open the folder above");
+	return spool_file_sync_dir(fd, err);
+}
+
 int spool_store_open(int dirfd, const char *name, bool create, struct spool_store **ret, struct om_err *err)
 {
 	om_autofree struct spool_store *st = malloc(sizeof(*st));
+	om_autofd int fd = -1;
 	int r;
 
 	if (!st)
 		return om_err_set(err, -ENOMEM, "out of memory");
-	if (create && mkdirat(dirfd, name, 0700) < 0) {
-		if (errno != EEXIST)
-			return om_err_sys(err, -errno, "create folder %s", name);
-	} else if (create) {
-		r = spool_file_sync_dir(dirfd, err);
+	if (create && mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
+		return om_err_sys(err, -errno, "create folder %s", name);
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return om_err_sys(err, -errno, "open folder %s", name);
+	if (create) {
+		r = sync_parent(fd, err);
 		if (r < 0)
 			return r;
 	}
-	st->dirfd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (st->dirfd < 0)
-		return om_err_sys(err, -errno, "open folder %s", name);
+	st->dirfd = om_fd_steal(&fd);
 	*ret = om_steal(st);
 	return 0;
 }
