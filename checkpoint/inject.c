@@ -8,6 +8,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -33,7 +34,20 @@ int ckpt_mem_read(pid_t pid, uint64_t addr, void *buf, size_t n)
 {
 	struct iovec l = { buf, n }, r = { (void *)addr, n };
 
-	return process_vm_readv(pid, &l, 1, &r, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
+	char path[40];
+	ssize_t got;
+	int fd;
+
+	if (process_vm_readv(pid, &l, 1, &r, 1, 0) == (ssize_t)n)
+		return 0;
+	/* not readable for the task itself (PROT_NONE): through mem, which asks for less */
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	got = pread(fd, buf, n, (off_t)addr);
+	close(fd);
+	return got == (ssize_t)n ? 0 : -EFAULT;
 }
 
 int ckpt_mem_write(pid_t pid, uint64_t addr, const void *buf, size_t n)
@@ -88,8 +102,9 @@ int ckpt_remote_gadget(pid_t pid, uint64_t *ret, struct om_err *err)
 
 /* ---- waiting ---- */
 
-/* Wait for the next stop of @r's task that is for us: 0 with the wait status. Clone events and stray stops are dealt with. */
-static int wait_stop(struct ckpt_remote *r, int *ret, struct om_err *err)
+/* Wait for the next stop of @r's task that is for us: 0 with the wait status. Clone events and stray stops are dealt with; behind them
+ * it goes on in the way @how as before. */
+static int wait_stop(struct ckpt_remote *r, enum __ptrace_request how, int *ret, struct om_err *err)
 {
 	int st;
 
@@ -113,7 +128,7 @@ static int wait_stop(struct ckpt_remote *r, int *ret, struct om_err *err)
 			*ret = st;
 			return 0;
 		}
-		if (ptrace(PTRACE_CONT, r->tid, 0, 0) < 0)
+		if (ptrace(how, r->tid, 0, 0) < 0)
 			return om_err_sys(err, -errno, "continue task %d", r->tid);
 	}
 }
@@ -122,7 +137,7 @@ static int cont(struct ckpt_remote *r, enum __ptrace_request how, int *st, struc
 {
 	if (ptrace(how, r->tid, 0, 0) < 0)
 		return om_err_sys(err, -errno, "continue task %d", r->tid);
-	return wait_stop(r, st, err);
+	return wait_stop(r, how, st, err);
 }
 
 int ckpt_remote_settle(struct ckpt_remote *r, struct om_err *err)
@@ -172,9 +187,7 @@ int ckpt_remote_call(struct ckpt_remote *r, uint64_t nr, const uint64_t arg[6], 
 	if (e < 0)
 		return e;
 	for (int i = 0; i < 2; i++) {		/* stop before the call, stop behind it */
-		do {
-			e = cont(r, PTRACE_SYSCALL, &st, err);
-		} while (e == 0 && WSTOPSIG(st) == SIGSTOP);
+		e = cont(r, PTRACE_SYSCALL, &st, err);
 		if (e < 0)
 			return e;
 		if (WSTOPSIG(st) != (SIGTRAP | 0x80))

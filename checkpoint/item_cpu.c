@@ -6,8 +6,6 @@
  * restart block): those calls are issued again, with the time that is left. */
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -17,9 +15,10 @@
 #include "base/mem.h"
 #include "checkpoint/item.h"
 #include "checkpoint/json.h"
+#include "checkpoint/procfs.h"
 
 enum {
-	ERESTARTSYS = 512, ERESTARTNOINTR = 513, ERESTARTNOHAND = 514, ERESTART_RESTARTBLOCK = 516,	/* the kernel's own */
+	ERESTART_RESTARTBLOCK = 516,	/* the kernel's own */
 	XSAVE_MIN = 512 + 64, XSAVE_MAX = 64 * 1024,
 };
 
@@ -30,41 +29,59 @@ static void again(struct user_regs_struct *regs)
 	regs->orig_rax = (uint64_t)-1;
 }
 
-/* nanosleep with an answer pointer: the kernel has written there what is left. */
-static bool sleep_left(struct user_regs_struct *regs)
+/* Is a signal waiting that will be taken as soon as the task goes on?  Then EINTR is its doing. */
+static bool signal_waits(pid_t tid, uint64_t mask)
 {
-	if (regs->orig_rax == SYS_nanosleep && regs->rsi) {
-		regs->rdi = regs->rsi;
-		return true;
-	}
-	if (regs->orig_rax == SYS_clock_nanosleep && regs->r10) {
-		regs->rdx = regs->r10;
-		return true;
-	}
-	return false;
+	struct ckpt_status st;
+
+	return ckpt_status_read(tid, &st) < 0 || ((st.sig_pnd | st.shd_pnd) & ~mask);
 }
 
-static void restart_block(struct ckpt_item_dump *d, struct user_regs_struct *regs)
+/* nanosleep with an answer pointer: the kernel has written there what is left. */
+static void sleep_left(struct user_regs_struct *regs)
 {
-	(void)d;
-	(void)sleep_left(regs);		/* others: with their whole time again */
+	if (regs->orig_rax == SYS_nanosleep && regs->rsi)
+		regs->rdi = regs->rsi;
+	else if (regs->orig_rax == SYS_clock_nanosleep && regs->r10)
+		regs->rdx = regs->r10;
+}
+
+static void interrupted(struct ckpt_thread *t)
+{
+	struct user_regs_struct *regs = &t->remote.regs;
+
+	/* epoll_wait, semop, sigtimedwait... answer EINTR to every interruption, ours too; close() must not be repeated */
+	if ((int64_t)regs->orig_rax >= 0 && (int64_t)regs->rax == -EINTR && regs->orig_rax != SYS_close &&
+	    !signal_waits(t->tid, t->remote.sigmask))
+		again(regs);
+}
+
+static void restart_block(const struct ckpt_thread *t, struct user_regs_struct *regs)
+{
+	if (signal_waits(t->tid, t->remote.sigmask)) {
+		regs->rax = (uint64_t)-EINTR;	/* as the kernel does for a handler */
+		return;
+	}
+	sleep_left(regs);			/* others: with their whole time again */
 	again(regs);
 }
 
 int ckpt_item_cpu_answer(struct ckpt_item_dump *d)
 {
-	struct user_regs_struct regs = d->t->remote.regs;
+	struct user_regs_struct regs;
 	om_autofree char *xs = malloc(XSAVE_MAX);
 	struct iovec v = { xs, XSAVE_MAX };
 
 	if (!xs)
 		return -ENOMEM;
+	interrupted(d->t);
+	regs = d->t->remote.regs;
 	if (regs.cs != 0x33)
 		return ckpt_refuse(d->why, d->p, "cpu", "it runs 32-bit code");
 	if (ptrace(PTRACE_GETREGSET, d->t->tid, NT_X86_XSTATE, &v) < 0)
 		return om_err_sys(d->err, -errno, "extended registers of task %d", d->t->tid);
 	if ((int64_t)regs.orig_rax >= 0 && (int64_t)regs.rax == -ERESTART_RESTARTBLOCK)
-		restart_block(d, &regs);
+		restart_block(d->t, &regs);
 	json_object_set_new(d->obj, "regs", ckpt_json_from_bytes(&regs, sizeof(regs)));
 	json_object_set_new(d->obj, "xstate", ckpt_json_from_bytes(xs, v.iov_len));
 	return 0;

@@ -36,6 +36,7 @@ checkpoint_libcheckpoint_a_SOURCES += \
 	%D%/twin.h %D%/twin.c \
 	%D%/dump.h %D%/dump.c %D%/dump_memory.c %D%/dump_files.c %D%/dump_shm.c \
 	%D%/image.h %D%/image.c \
+	%D%/plan.h %D%/plan.c \
 	%D%/restore.h %D%/restore_init.c %D%/restore_drive.c %D%/restore_shm.c %D%/rebuild.c %D%/fill.c
 
 # the engine without queue and keeper, for tests (omtree --help)

@@ -23,6 +23,7 @@
 #include "base/fault.h"
 #include "base/fd.h"
 #include "checkpoint/files.h"
+#include "checkpoint/plan.h"
 #include "checkpoint/restore.h"
 
 enum { RESTORE_S = 120 };			/* all processes must have come to the next barrier by then */
@@ -37,6 +38,7 @@ struct meeting {				/* shared by all */
 };
 struct birth {
 	const struct ckpt_image *im;
+	const struct ckpt_plan *plan;
 	struct ckpt_opened *files;
 	struct meeting *meet;
 };
@@ -85,57 +87,101 @@ static void end_like(int code)
 	_exit(code >> 8 & 0xff);
 }
 
-static void proc_main(struct birth *b, const struct ckpt_image_proc *p) __attribute__((noreturn));
+static void node_main(struct birth *b, unsigned i) __attribute__((noreturn));
 
-static int children_make(struct birth *b, pid_t parent, struct om_err *err)
+/* A go-between forks node @i and ends: the node becomes its reaper's child. */
+static int orphan_make(struct birth *b, unsigned i, struct om_err *err)
 {
-	for (unsigned i = 0; i < b->im->n; i++) {
-		const struct ckpt_image_proc *p = &b->im->proc[i];
+	const struct ckpt_node *x = &b->plan->node[i];
+	pid_t pid = fork_as(x->between, SIGCHLD);
+	int st;
+
+	if (pid == 0) {
+		pid = fork_as(x->pid, x->ghost ? SIGCHLD : x->p->exit_signal);
+		if (pid == 0)
+			node_main(b, i);
+		_exit(pid < 0 ? errno & 0x7f : 0);
+	}
+	if (pid < 0 || waitpid(pid, &st, 0) != pid)
+		return om_err_sys(err, -errno, "fork a go-between for process %d", x->pid);
+	return st ? om_err_sys(err, -WEXITSTATUS(st), "fork a process with number %d", x->pid) : 0;
+}
+
+static int children_make(struct birth *b, int maker, bool leads, struct om_err *err)
+{
+	for (unsigned i = 0; i < b->plan->n; i++) {
+		const struct ckpt_node *x = &b->plan->node[i];
 		pid_t pid;
 		int r;
 
-		if (p->ppid != parent)
+		if (x->maker != maker || (x->when != CKPT_BEFORE_SETSID) != leads)
 			continue;
 		r = om_fault(OM_FI_REST_FORK);
 		if (r < 0)
-			return om_err_sys(err, r, "fork process %d", p->pid);
-		pid = fork_as(p->pid, p->exit_signal);
+			return om_err_sys(err, r, "fork process %d", x->pid);
+		if (x->when == CKPT_ORPHANED) {
+			r = orphan_make(b, i, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		pid = fork_as(x->pid, x->ghost ? SIGCHLD : x->p->exit_signal);
 		if (pid == 0)
-			proc_main(b, p);
+			node_main(b, i);
 		if (pid < 0)
-			return om_err_sys(err, -errno, "fork a process with number %d", p->pid);
+			return om_err_sys(err, -errno, "fork a process with number %d", x->pid);
 	}
 	return 0;
 }
 
-static void proc_main(struct birth *b, const struct ckpt_image_proc *p)
+static void ghosts_reap(const struct birth *b, int maker)
 {
-	size_t which = b->im->where[p - b->im->proc];
-	struct om_err err = { 0 };
-	int r = 0;
+	for (unsigned i = 0; i < b->plan->n; i++)
+		if (b->plan->node[i].ghost && b->plan->node[i].maker == maker)
+			(void)waitpid(b->plan->node[i].pid, NULL, 0);	/* it is our child */
+}
 
-	if (p->sid == p->pid && setsid() < 0)
-		r = om_err_sys(&err, -errno, "setsid");
-	if (r == 0 && p->sid == p->pid && !p->zombie)
-		r = ckpt_files_terminal(b->files, which, &err);
-	if (r == 0)
-		r = children_make(b, p->pid, &err);
+/* Session, children: all that decides where in the tree it is. */
+static int node_begin(struct birth *b, unsigned i, struct om_err *err)
+{
+	const struct ckpt_node *x = &b->plan->node[i];
+	int r;
+
+	if (x->adopts && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return om_err_sys(err, -errno, "sub-reaper");
+	r = children_make(b, (int)i, false, err);
+	if (r == 0 && x->sid == x->pid && setsid() < 0)
+		r = om_err_sys(err, -errno, "setsid");
+	if (r == 0 && x->sid == x->pid && x->p && !x->p->zombie)
+		r = ckpt_files_terminal(b->files, b->im->where[i], err);
+	return r < 0 ? r : children_make(b, (int)i, true, err);
+}
+
+static void node_main(struct birth *b, unsigned i)
+{
+	const struct ckpt_node *x = &b->plan->node[i];
+	struct om_err err = { 0 };
+	int r = node_begin(b, i, &err);
+
 	if (r < 0)
-		fail(b->meet, &err, r, p->pid);
+		fail(b->meet, &err, r, x->pid);
 	arrive(b->meet, PHASE_CREATED);
-	if (p->pgid == p->pid && p->sid != p->pid && setpgid(0, 0) < 0)
-		fail(b->meet, NULL, -errno, p->pid);
+	if (x->pgid == x->pid && x->sid != x->pid && setpgid(0, 0) < 0)
+		fail(b->meet, NULL, -errno, x->pid);
 	arrive(b->meet, PHASE_LEADERS);
-	if (p->pgid && p->pgid != getpgid(0) && setpgid(0, p->pgid) < 0) {
-		r = om_err_sys(&err, -errno, "join process group %d", p->pgid);
-		fail(b->meet, &err, r, p->pid);
+	if (x->pgid && x->pgid != getpgid(0) && setpgid(0, x->pgid) < 0) {
+		r = om_err_sys(&err, -errno, "join process group %d", x->pgid);
+		fail(b->meet, &err, r, x->pid);
 	}
 	arrive(b->meet, PHASE_GROUPS);
-	if (p->zombie)
-		end_like(p->exit_code);
-	r = ckpt_files_arrange(b->files, which, NULL, 0, &err);
+	ghosts_reap(b, (int)i);
+	if (x->ghost)
+		_exit(0);
+	if (x->p->zombie)
+		end_like(x->p->exit_code);
+	r = ckpt_files_arrange(b->files, b->im->where[i], NULL, 0, &err);
 	if (r < 0)
-		fail(b->meet, &err, r, p->pid);
+		fail(b->meet, &err, r, x->pid);
 	arrive(b->meet, PHASE_ARRANGED);
 	for (;;)
 		pause();			/* from here on the tracer has it */
@@ -164,7 +210,8 @@ static int lead_phase(struct meeting *m, enum phase ph, uint32_t want, struct om
 
 static int tree_make(const struct ckpt_image *im, struct ckpt_opened *files, struct om_err *err)
 {
-	struct birth b = { im, files, mmap(NULL, sizeof(*b.meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
+	struct ckpt_plan plan = { 0 };
+	struct birth b = { im, &plan, files, mmap(NULL, sizeof(*b.meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
 	unsigned living = 0;
 	int r;
 
@@ -172,10 +219,16 @@ static int tree_make(const struct ckpt_image *im, struct ckpt_opened *files, str
 		return om_err_sys(err, -errno, "shared memory");
 	for (unsigned i = 0; i < im->n; i++)
 		living += !im->proc[i].zombie;
-	r = children_make(&b, 1, err);
-	for (enum phase ph = PHASE_CREATED; ph < PHASES && r == 0; ph++)
-		r = lead_phase(b.meet, ph, ph < PHASE_ARRANGED ? im->n : living, err);
+	r = ckpt_plan_make(im, getsid(0), &plan, err);
+	if (r == 0)
+		r = children_make(&b, -1, false, err);
+	for (enum phase ph = PHASE_CREATED; ph < PHASES && r == 0; ph++) {
+		r = lead_phase(b.meet, ph, ph < PHASE_ARRANGED ? plan.n : living, err);
+		if (r == 0 && ph == PHASE_GROUPS)
+			ghosts_reap(&b, -1);
+	}
 	(void)munmap(b.meet, sizeof(*b.meet));
+	ckpt_plan_done(&plan);
 	return r;
 }
 
