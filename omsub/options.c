@@ -322,29 +322,30 @@ static const char *complaint(int answer, const char *word)
 int opt_parse_line(struct opt_job *job, int argc, char *argv[], opt_unknown_cb *unknown, void *arg, struct om_err *err)
 {
 	struct getopt_args g;
-	int a, r = 0, worst = 0;
+	int a, r = 0;
 
 	make_getopt(&g, false);
 	opterr = 0;
 	optind = 0;
-	while (worst == 0) {
+	while (r == 0 && argc > 1) {
 		a = getopt_long(argc, argv, g.letters, g.longs, NULL);
+		if (a == -1 && optind >= argc)
+			break;
 		if (a == -1) {
-			if (optind >= argc)
-				break;
+			/* on behind the stray word, which takes the place of argv[0] */
 			unknown(arg, argv[optind], "not an option");
-			if (++optind >= argc)
-				break;
-			continue;
+			argc -= optind;
+			argv += optind;
+			optind = 0;
+		} else if (a == '?' || a == ':') {
+			const char *word = argv[optind > 1 ? optind - 1 : 1];
+
+			unknown(arg, word, complaint(a, word));
+		} else {
+			r = opt_set(job, by_answer(a), optarg, err);
 		}
-		if (a == '?' || a == ':') {
-			unknown(arg, argv[optind > 1 ? optind - 1 : 1], complaint(a, argv[optind > 1 ? optind - 1 : 1]));
-			continue;
-		}
-		r = opt_set(job, by_answer(a), optarg, err);
-		worst = r < 0 ? r : worst;
 	}
-	return worst;
+	return r;
 }
 
 static int set_client(struct opt_client *cl, const struct opt *o, const char *v, struct om_err *err)

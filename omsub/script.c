@@ -99,17 +99,22 @@ void dir_options(struct dir_script *d, const struct dir_opt *table, int argc, ch
 		const char *word = argv[optind > 1 ? optind - 1 : 1];
 
 		if (a == -1 && optind >= argc)
-			break;
-		if (a == -1)
-			dir_warn(d, "not understood: '%.100s'", argv[optind++]);
-		else if (a == ':')
+			return;
+		if (a == -1) {
+			/* on behind the stray word, which takes the place of argv[0] */
+			dir_warn(d, "not understood: '%.100s'", argv[optind]);
+			argc -= optind;
+			argv += optind;
+			optind = 0;
+			if (argc < 2)
+				return;
+		} else if (a == ':') {
 			dir_warn(d, "not understood: '%.100s' needs a value", word);
-		else if (a == '?')
+		} else if (a == '?') {
 			dir_warn(d, "not understood: '%.100s'", word);
-		else
+		} else {
 			one_option(d, by_answer(table, a), optarg);
-		if (a == -1 && optind >= argc)
-			break;
+		}
 	}
 }
 

@@ -197,6 +197,10 @@ static void test_hostile(void **state)
 	assert_string_equal(t.warned, "1: not understood: more than 256 words\n");
 	parse_n("", 0);
 	assert_string_equal(t.spec, "{}");
+	/* found by fuzzing: went round for ever */
+	parse("#PBS -- name=x -z0nr2#!/afterokme -h\n#OM -- x -Hq -H y\n");
+	assert_non_null(strstr(t.warned, "1: not understood: 'name=x'\n"));
+	assert_string_equal(t.spec, "{\"hold\":true}");
 	parse("#SBATCH --job-name=\"a\x1b[2Jb\"\n#SBATCH -J \xff\n");
 	assert_int_equal(t.warnings, 2);
 	free(big);
