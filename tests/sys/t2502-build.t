@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A build with make -j2 and xz with threads, as jobs, checkpointed and killed at random moments.
+. "${OM_SRC:-$(dirname "$0")/../..}/tests/lib.sh"
+. "$OM_SRC/tests/victims/run.sh"
+. "$OM_SRC/tests/programs/run.sh"
+victim_each program '' build xz
+done_testing
