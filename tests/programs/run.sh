@@ -136,6 +136,6 @@ program() { # NAME: "ok", "skip WHY" or what was wrong
 	rc=$?
 	[ $rc = 0 ] || { fail_text "$id" "it ended with $rc"; diff -r "$ref" "$run" 2>&1 | head -n 5; return; }
 	diff -r "$ref" "$run" >"$TRASH/diff.$name" 2>&1 || { fail_text "$id" 'output differs'; head -n 8 "$TRASH/diff.$name" | cut -c1-200; return; }
-	[ $restarts -gt 0 ] || { echo "skip it ended before it could be killed"; return; }
+	[ $restarts -gt 0 ] || { echo "it ended before it could be killed (reference: $ms ms)"; return; }
 	echo ok
 }

@@ -64,7 +64,7 @@ victim_each() { # FN LABEL NAME...
 		tap_n=$((tap_n + 1))
 		case $first in
 		ok) echo "ok $tap_n - $label$v" ;;
-		"skip "*) echo "ok $tap_n - $label$v # SKIP ${first#skip }" ;;
+		"skip "*) echo "ok $tap_n - $label$v # SKIP cannot here: ${first#skip }" ;;
 		*)
 			if [ -n "$todo" ]; then
 				echo "not ok $tap_n - $label$v # TODO $todo"
