@@ -95,7 +95,7 @@ static void hold_sum(const uint64_t *p, size_t len)
 	printf("sum %llu %llu\n", (unsigned long long)sum, (unsigned long long)(now_ns() - from) / 1000000);
 }
 
-static int cmd_hold(char **argv)
+static int __attribute__((noreturn)) cmd_hold(char **argv)
 {
 	size_t len = strtoul(argv[0], NULL, 10) * MIB;
 	unsigned percent = (unsigned)strtoul(argv[1], NULL, 10);
@@ -202,7 +202,7 @@ static uint64_t start_once(char **argv)
 static int cmd_launch(char **argv)
 {
 	unsigned long n = strtoul(argv[0], NULL, 10);
-	static char path[] = "/bin/true";
+	char path[] = "/bin/true";
 	char *child[] = { path, NULL };
 	uint64_t from = now_ns();
 

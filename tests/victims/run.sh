@@ -77,3 +77,76 @@ victim_each() { # FN LABEL NAME...
 		esac
 	done
 }
+
+# ---- victims under the checkpoint engine (omtree) ----
+victim_seconds=${VICTIM_SECONDS:-60}	# a step that takes longer has failed
+
+victim_program() { # NAME: sets prog and args
+	prog=victim
+	[ "$1" = "${1%.static}" ] || prog=victim-static
+	name=${1%.static}
+}
+# Start "omtree run|restore" for run ID in the background: sets pid.
+tree_run() { # ID NAME
+	victim_program "$2"
+	victim_env "$1"
+	omtree run "$TRASH/j.$1" -- "$OM_BUILD/tests/bin/$prog" "$name" >"$TRASH/v.$1.out" 2>"$TRASH/v.$1.err" &
+	pid=$!
+}
+tree_restore() { # ID [N]
+	victim_env "$1"
+	omtree restore "$TRASH/j.$1" ${2:+"$2"} >>"$TRASH/v.$1.out" 2>"$TRASH/v.$1.err" &
+	pid=$!
+}
+tree_dump() { # ID [OPTION...]
+	local id=$1
+	shift
+	timeout -k 1 "$victim_seconds" omtree dump "$@" "$TRASH/j.$id" >"$TRASH/v.$id.dump" 2>&1
+}
+tree_kill() { # ID PID: ends the tree, and waits for omtree run
+	local init
+	init=$(cat "$TRASH/j.$1/pid" 2>/dev/null) && kill -9 "$init" 2>/dev/null
+	[ -n "$init" ] || kill -9 "$2" 2>/dev/null
+	wait "$2" 2>/dev/null
+}
+# The verdict of run ID, whose omtree is PID: waits for it, or for omtree's end, or for the deadline.
+tree_verdict() { # ID PID
+	local until=$((SECONDS + victim_seconds))
+	while kill -0 "$2" 2>/dev/null && [ $SECONDS -lt $until ]; do sleep 0.02; done
+	if kill -0 "$2" 2>/dev/null; then
+		echo "no end in $victim_seconds s: $(cat "$TRASH/v.$1.out")"
+		tree_kill "$1" "$2"
+		kill -9 "$2" 2>/dev/null
+	else
+		wait "$2"
+		rc=$?
+		head -n 1 "$TRASH/v.$1.out" | grep . || echo "omtree ended with $rc, no verdict: $(cat "$TRASH/v.$1.err")"
+	fi
+}
+tree_done() { # ID: remove what it left
+	rm -rf "$TRASH/j.$1" "$TRASH/v.$1."*
+}
+# The common frame: SERIES is a function called with ID NAME PID when the victim is ready; it returns 0 with pid set to the omtree to be asked, or
+# says what went wrong.
+victim_series() { # SERIES NAME
+	local id="$1.$2" out refused pid
+	tree_run "$id" "$2"
+	if ! victim_ready "$id" "$pid"; then
+		out=$(tree_verdict "$id" "$pid")
+		case $out in
+		skip*) echo "skip ${out#*: }" ;;
+		*) echo "before the checkpoint: $out" ;;
+		esac
+		return
+	fi
+	"$1" "$id" "$2" || { tree_kill "$id" "$pid"; return; }
+	[ -e "$TRASH/v.$id.go" ] || victim_go "$id"
+	out=$(tree_verdict "$id" "$pid")
+	if [ "$out" = "ok ${2%.static}" ]; then
+		echo ok
+		tree_done "$id"
+	else
+		echo "$out"
+		cat "$TRASH/v.$id.err" "$TRASH/v.$id.dump" 2>/dev/null
+	fi
+}
