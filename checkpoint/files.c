@@ -575,7 +575,7 @@ static int proc_dump(struct ckpt_files *f, const struct ckpt_files_proc *p, stru
 		r = proc_dir(f, p, "root", err);
 	if (r == 0)
 		r = proc_umask(p, err);
-	return r == 0 ? fpty_dump_proc(f, p, err) : r;
+	return r;
 }
 
 /* ---- all ---- */
@@ -669,6 +669,8 @@ static int dump_all(struct ckpt_files *f, struct om_err *err)
 	for (size_t i = 0; i < f->n_descs && r == 0; i++)
 		if (f->descs[i]->kind->check)
 			r = f->descs[i]->kind->check(f, f->descs[i], err);
+	for (size_t i = 0; i < f->n_procs && r == 0; i++)
+		r = fpty_dump_proc(f, &f->procs[i], err);
 	return r == 0 ? fwritten_dump(f, err) : r;
 }
 

@@ -59,6 +59,8 @@ static int mounts_make(struct om_err *err)
 	/* slave: what the machine mounts later is seen by the job, nothing goes back */
 	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return om_err_sys(err, -errno, "cannot detach the job's mounts from the machine's");
+	/* terminals of its own, so that their numbers are free at a restart; without them (a machine without /dev/pts) the job has no less than before */
+	(void)mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,ptmxmode=0666");
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return om_err_sys(err, -errno, "cannot mount the job's own /proc (does a container cover parts of /proc?)");
 	return 0;

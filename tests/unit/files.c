@@ -107,14 +107,15 @@ static void job_stand(void)
 
 void files_fork(void (*setup)(void))
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	sh->processes++;	/* first: the captor compares it with those that are ready */
+	pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
 		setup();
 		job_stand();
 	}
-	sh->processes++;
 }
 
 struct job {

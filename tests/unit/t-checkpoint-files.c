@@ -22,6 +22,7 @@
 #include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -596,7 +597,72 @@ static void outside_setup(void)
 	files_at((int)syscall(SYS_pidfd_open, 1, 0), 10);
 }
 
+/* ---- terminals ---- */
+static void pty_setup(void)
+{
+	struct winsize w = { .ws_row = 33, .ws_col = 99 };
+	struct termios t;
+	int unlock = 0, m, n;
+	char b[64];
+
+	/* the number of the second is not that of the first */
+	m = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+	files_at(open("/dev/ptmx", O_RDWR | O_NOCTTY), 10);
+	close(m);
+	CHECK(ioctl(10, TIOCSPTLCK, &unlock) == 0 && ioctl(10, TIOCGPTN, &n) == 0);
+	files_note[0] = n;
+	snprintf(b, sizeof(b), "/dev/pts/%d", n);
+	CHECK(setsid() > 0 || errno == EPERM);
+	files_at(open(b, O_RDWR), 11);		/* becomes the controlling terminal */
+	CHECK_IS(getsid(0), getpid());
+	CHECK(ioctl(10, TIOCSWINSZ, &w) == 0);
+	CHECK(tcgetattr(11, &t) == 0);
+	t.c_lflag &= ~(tcflag_t)ECHO;
+	t.c_cc[VINTR] = 7;
+	CHECK(tcsetattr(11, TCSANOW, &t) == 0);
+	CHECK_IS(write(11, "out\n", 4), 4);
+	CHECK_IS(write(10, "line one\nline two\npart", 22), 22);
+	files_at(open("/dev/tty", O_RDWR), 12);
+	files_at(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK), 13);	/* no slave yet */
+	CHECK_IS(tcsetpgrp(11, getpid()), 0);
+	m = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+	CHECK(ioctl(m, TIOCSPTLCK, &unlock) == 0 && ioctl(m, TIOCGPTN, &n) == 0);
+	snprintf(b, sizeof(b), "/dev/pts/%d", n);
+	files_at(open(b, O_RDWR | O_NOCTTY), 14);
+	close(m);		/* hung up */
+}
+
+static void pty_verify(int vpid)
+{
+	struct winsize w;
+	struct termios t;
+	char b[64];
+	int n = -1;
+
+	CHECK(ioctl(10, TIOCGPTN, &n) == 0);
+	CHECK_IS(n, files_note[0]);
+	CHECK(ioctl(11, TIOCGWINSZ, &w) == 0);
+	CHECK_IS(w.ws_row, 33);
+	CHECK_IS(w.ws_col, 99);
+	CHECK(tcgetattr(11, &t) == 0);
+	CHECK_IS(t.c_cc[VINTR], 7);
+	CHECK_IS(t.c_lflag & (ECHO | ICANON), ICANON);
+	CHECK_IS(tcgetsid(11), vpid);
+	CHECK_IS(tcgetpgrp(11), vpid);
+	CHECK_IS(read(10, b, sizeof(b)), 5);
+	CHECK(!memcmp(b, "out\r\n", 5));
+	CHECK_IS(read(11, b, sizeof(b)), 9);
+	CHECK(!memcmp(b, "line one\n", 9));
+	CHECK_IS(read(12, b, sizeof(b)), 9);
+	CHECK_IS(write(10, "ial\n", 4), 4);
+	CHECK_IS(read(11, b, sizeof(b)), 8);
+	CHECK(!memcmp(b, "partial\n", 8));
+	CHECK(read(13, b, 1) < 0 && errno == EAGAIN);
+	CHECK_IS(read(14, b, 1), 0);
+}
+
 static const struct files_case cases[] = {
+	{ "pty", pty_setup, NULL, pty_verify, NULL, false, false },
 	{ "reg", reg_setup, NULL, reg_verify, NULL, false, false },
 	{ "removed", ghost_setup, NULL, ghost_verify, NULL, false, false },
 	{ "hidden", hidden_setup, NULL, NULL, "another name", false, false },
