@@ -89,8 +89,10 @@ int om_fault(enum om_fault_id id)
 		note((int)id);
 	if ((int)id != fault_id || ++fault_met != fault_nth)
 		return 0;
-	if (fault_how == FAULT_KILL)
+	if (fault_how == FAULT_KILL) {
 		kill(getpid(), SIGKILL);
+		_exit(137);		/* pid 1 of a namespace does not die of its own signal */
+	}
 	if (fault_how == FAULT_STOP) {
 		kill(getpid(), SIGSTOP);
 		return 0;
