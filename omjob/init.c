@@ -118,9 +118,22 @@ static int begin(struct init *in, struct om_err *err)
 
 	if (r < 0)
 		return r;
-	r = omj_start_root(in->o, &in->root, err);
-	om_fd_close(in->o->restore_ctl);
+	if (in->o->src)
+		r = ckpt_restore_in_init(in->o->src, in->o->restore_ctl, &in->root, err);
+	else
+		r = omj_start_root(in->o, &in->root, err);
 	return r;
+}
+
+static void close_but(int a, int b)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+
+	if (low > 3)
+		(void)close_range(3, (unsigned)low - 1, 0);
+	if (high > low + 1)
+		(void)close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+	(void)close_range((unsigned)high + 1, ~0U, 0);
 }
 
 int omj_init_main(void *arg)
@@ -140,6 +153,7 @@ int omj_init_main(void *arg)
 		(void)report(&in, OMJ_R_FAILED, r, om_err_text(&err, r));
 		return 1;
 	}
+	close_but(in.o->ctl, sfd);	/* an image's descriptors, whatever a restore needed */
 	(void)report(&in, OMJ_R_STARTED, in.root, "");
 	return loop(&in, sfd);
 }

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "omjob/sink.h"
 #include "omjob/spec.h"
 #include "omjob/undo.h"
 #include "spool/file.h"
@@ -29,6 +30,8 @@
 enum {
 	OLD_TREE_WAIT_MS = 60000,	/* a killed tree that writes back to a slow disk */
 	RETRY_S = 1,			/* exit.json on a full disk */
+	STORE_TRIES = 1000,		/* 10 s */
+	STORE_TRY_US = 10000,
 };
 static const uint64_t ns_per_s = 1000000000;
 
@@ -73,6 +76,14 @@ void omj_keep_exited(struct omj_keeper *k, int status)
 		end_write(k);
 		omj_link_send(k, json_incref(o));
 	}
+}
+
+/* The checkpoint is durable: that is all a later omd needs to see. */
+void omj_keep_suspended(struct omj_keeper *k)
+{
+	ended(k, json_pack("{s:s, s:I}", "ev", "suspended", "n", (json_int_t)k->last_n));
+	k->durable = true;
+	omj_link_send(k, json_incref(k->end));
 }
 
 /* No exit.json: to a later omd a free lock without one means the same. */
@@ -139,11 +150,16 @@ static int loop(struct omj_keeper *k)
 		struct pollfd p[] = {
 			{ .fd = k->ctl, .events = POLLIN }, { .fd = k->space.init_pidfd, .events = POLLIN },
 			{ .fd = k->conn, .events = POLLIN }, { .fd = k->listen, .events = POLLIN },
-			{ .fd = k->watch.listener, .events = POLLIN },
+			{ .fd = k->watch.listener, .events = POLLIN }, { .fd = k->work.sock, .events = POLLIN },
+			{ .fd = k->work.pidfd, .events = POLLIN },
 		};
 
 		if (poll(p, OM_ARRAY_SIZE(p), timeout_ms(k)) < 0 && errno != EINTR)
 			return -errno;
+		if (p[6].revents)
+			omj_work_ended(k);
+		else if (p[5].revents)
+			omj_work_message(k);
 		if (p[1].revents)
 			omj_tree_ended(k);
 		else if (p[0].revents)
@@ -209,20 +225,103 @@ static int lock_take(struct omj_keeper *k, struct om_err *err)
 	return 0;
 }
 
-/* The files as they were at the beginning of this leg; then a new epoch. */
-static int files_back(struct omj_keeper *k, struct om_err *err)
+/* ---- from a checkpoint ---- */
+
+/* A worker of a killed keeper may hold the store's lock for the moment it needs to die. */
+static int store_retry(int (*op)(struct spool_store *, uint32_t, struct om_err *), struct spool_store *st, uint32_t n, struct om_err *err)
 {
-	uint32_t epoch;
-	int r = k->spec->journal ? omj_undo(k->dirfd, 1, err) : 0;
+	int r;
+
+	for (int i = 0; i < STORE_TRIES; i++) {
+		r = op(st, n, err);
+		if (r != -EBUSY)
+			return r;
+		usleep(STORE_TRY_US);
+	}
+	return r;
+}
+
+static int clear(struct spool_store *st, uint32_t n, struct om_err *err)
+{
+	(void)n;
+	return spool_store_clear(st, err);
+}
+
+/* The files go back to checkpoint @n: newer ones tell of files that are no more. */
+static int newer_drop(struct spool_store *st, uint32_t n, struct om_err *err)
+{
+	om_autofree struct spool_ckpt_info *list = NULL;
+	size_t count = 0;
+	int r = spool_store_list(st, &list, &count, err);
+
+	for (size_t i = count; i-- > 0 && r == 0;)
+		if (list[i].n > n)
+			r = store_retry(spool_store_drop, st, list[i].n, err);
+	return r;
+}
+
+static int image_get(struct omj_keeper *k, struct omj_image *im, struct om_err *err)
+{
+	struct spool_store *st;
+	uint64_t mono, boot;
+	int r = spool_store_open(k->dirfd, OMJ_STORE, false, &st, err);
+
+	if (r < 0)
+		return r;
+	r = omj_image_open(im, st, k->spec->restore, err);
+	if (r == 0)
+		r = ckpt_restore_clocks(&im->source, &mono, &boot, err);	/* it can be read: before anything is given up for it */
+	if (r == 0)
+		r = newer_drop(st, k->spec->restore, err);
+	spool_store_close(st);
+	return r;
+}
+
+/* A job that begins anew has no checkpoints. */
+static int store_forget(struct omj_keeper *k, struct om_err *err)
+{
+	struct spool_store *st;
+	int r;
+
+	if (faccessat(k->dirfd, OMJ_STORE, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	r = spool_store_open(k->dirfd, OMJ_STORE, false, &st, err);
+	if (r < 0)
+		return r;
+	r = store_retry(clear, st, 0, err);
+	spool_store_close(st);
+	return r;
+}
+
+/* The files as they were at the checkpoint or at the very beginning; then a new epoch. */
+static int files_back(struct omj_keeper *k, const struct omj_image *im, struct om_err *err)
+{
+	uint32_t epoch = 0, base = im->im ? im->note.epoch : 1;
+	int r = k->spec->journal ? omj_undo(k->dirfd, base, err) : 0;
 
 	r = r ? r : omj_journal_newest(k->dirfd, &epoch, err);
+	if (epoch < base)
+		epoch = base;	/* the number is named by a checkpoint */
 	if (r == 0)
-		omj_watch_init(&k->watch, k->dirfd, epoch + 1);
+		omj_watch_init(&k->watch, k->dirfd, im->im ? epoch + 1 : epoch);
 	return r;
+}
+
+static int tree_begin(struct omj_keeper *k, struct omj_image *im, struct om_err *err)
+{
+	int r = k->spec->restore ? image_get(k, im, err) : store_forget(k, err);
+
+	r = r ? r : files_back(k, im, err);
+	if (r == 0 && im->im) {
+		k->root_ended = im->note.root_ended;
+		k->root_status = im->note.root_status;
+	}
+	return r ? r : omj_tree_start(k, im->im ? im : NULL, err);
 }
 
 static int start(struct omj_keeper *k, struct om_err *err)
 {
+	struct omj_image im = { .im = NULL };
 	int r = om_fault(OM_FI_KEEPER_START);
 
 	if (r < 0)
@@ -231,13 +330,34 @@ static int start(struct omj_keeper *k, struct om_err *err)
 	r = r ? r : old_tree_wait(k->lock, err);
 	r = r ? r : spool_file_remove(k->dirfd, "exit.json", err);	/* of an earlier leg */
 	r = r ? r : omj_link_listen(k, err);
-	r = r ? r : files_back(k, err);
-	return r ? r : omj_tree_start(k, err);
+	r = r ? r : tree_begin(k, &im, err);
+	omj_image_done(&im);	/* init and the worker have theirs */
+	return r;
+}
+
+/* A start that failed half-way leaves no process. */
+static void tree_give_up(struct omj_keeper *k)
+{
+	omj_tree_kill(k);
+	omj_work_done(k);
+	k->work = (struct omj_work){ .pidfd = -1, .sock = -1 };
+	if (k->space.init_pidfd >= 0)
+		(void)om_pidfd_wait(k->space.init_pidfd, -1, NULL);
+	om_fd_close(om_fd_steal(&k->space.init_pidfd));
+	om_fd_close(om_fd_steal(&k->ctl));
+	k->usage_at = 0;
+}
+
+/* Would the same start, later, come to the same end? */
+static bool start_again(int code)
+{
+	return code == -EAGAIN || code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -ENOSPC || code == -EBUSY;
 }
 
 static void keeper_done(struct omj_keeper *k)
 {
 	omj_tree_kill(k);
+	omj_work_done(k);
 	if (k->listen >= 0)
 		(void)unlinkat(k->dirfd, "keeper.sock", 0);	/* a leftover is replaced by the next keeper */
 	omj_watch_done(&k->watch);
@@ -248,7 +368,8 @@ static void keeper_done(struct omj_keeper *k)
 int omj_keep_main(int argc, char **argv)
 {
 	struct omj_keeper k = { .dirfd = -1, .lock = -1, .listen = -1, .conn = -1, .ctl = -1, .space.init_pidfd = -1,
-				.watch = { .listener = -1, .journal = { .dir = -1, .fd = -1 } }, .why = "exit" };
+				.watch = { .listener = -1, .journal = { .dir = -1, .fd = -1 } },
+				.work = { .pidfd = -1, .sock = -1 }, .why = "exit" };
 	struct om_err err = { 0 };
 	int r;
 
@@ -261,6 +382,7 @@ int omj_keep_main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);	/* the end of a terminal is none of ours */
 	(void)signal(SIGINT, SIG_IGN);
+	(void)close_range(4, ~0U, 0);	/* whatever our starter let through must not reach the job */
 	if (om_fd_set_cloexec(3, 1) == 0 && om_fd_set_nonblock(3, 1) == 0)
 		k.conn = 3;
 	k.dirfd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -269,8 +391,10 @@ int omj_keep_main(int argc, char **argv)
 		return OMJ_EXIT_HELD;
 	if (r == 0)
 		r = start(&k, &err);
-	if (r < 0)
-		omj_keep_lost(&k, false, "%s", om_err_text(&err, r));
+	if (r < 0) {
+		tree_give_up(&k);
+		omj_keep_lost(&k, start_again(r), "%s", om_err_text(&err, r));
+	}
 	r = loop(&k);
 	keeper_done(&k);
 	return r < 0;

@@ -8,10 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "base/err.h"
 #include "checkpoint/ckpt.h"
 #include "omjob/report.h"
 #include "omjob/watch.h"
-struct om_err;
+#include "omjob/work.h"
+struct omj_image;
 struct omj_spec;
 
 /* exit codes of `omjob keep` beside 0 (the job's end was handed over) and 1 (a failure, said in keeper.log) */
@@ -34,7 +36,7 @@ struct omj_keeper {
 	/* tree.c */
 	struct ckpt_space space;	/* init_pidfd -1: there is none (yet, or any more) */
 	int ctl;			/* to init */
-	bool root_ended, synced, killed;
+	bool root_ended, killed;
 	int root_status;
 	char failed[OMJ_REPORT_TEXT];	/* why the root could not be started, or "" */
 	const char *why;		/* of the end: "exit", "cancelled", "timeout" */
@@ -44,6 +46,13 @@ struct omj_keeper {
 
 	struct omj_watch watch;		/* the journal of closed files */
 
+	struct omj_work work;		/* work.c */
+	uint32_t last_n;		/* newest checkpoint of this leg, the next one builds upon it; 0: none */
+	bool cannot;			/* omd was told what stands in the way */
+	bool suspended;			/* checkpoint last_n is made and the tree is being ended */
+	char lost[OM_ERR_TEXT_MAX];	/* we end the tree because of this */
+	bool lost_temporary;
+
 	/* the end: message for omd, exit.json */
 	json_t *end;
 	bool durable;
@@ -51,7 +60,9 @@ struct omj_keeper {
 };
 
 /* ---- tree.c ---- */
-int omj_tree_start(struct omj_keeper *k, struct om_err *err);
+/* @im NULL: from the beginning */
+int omj_tree_start(struct omj_keeper *k, struct omj_image *im, struct om_err *err);
+int omj_tree_sync(struct omj_keeper *k);		/* answered by OMJ_R_SYNCED */
 int omj_tree_signal(struct omj_keeper *k, int sig);
 void omj_tree_cancel(struct omj_keeper *k, uint64_t grace_s, const char *why);
 void omj_tree_kill(struct omj_keeper *k);		/* the whole namespace, at once */
@@ -71,5 +82,6 @@ void omj_link_usage(struct omj_keeper *k);
 /* ---- keep.c ---- */
 int omj_keep_main(int argc, char **argv);
 void omj_keep_exited(struct omj_keeper *k, int status);
+void omj_keep_suspended(struct omj_keeper *k);
 void omj_keep_lost(struct omj_keeper *k, bool temporary, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #endif

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "omjob/sink.h"
 #include "omjob/spec.h"
 
 enum { GRACE_MAX_S = 86400 };
@@ -89,6 +90,17 @@ void omj_link_usage(struct omj_keeper *k)
 				   "processes", (int)k->usage.processes));
 }
 
+static json_t *checkpoints(struct omj_keeper *k)
+{
+	struct om_err err = { 0 };
+	json_t *list = NULL;
+	int r = omj_store_list(k->dirfd, &list, &err);
+
+	if (r < 0)
+		om_log_warning("job=%s checkpoints: %s", k->spec->id, om_err_text(&err, r));
+	return list ? list : json_array();
+}
+
 static void on_hello(struct omj_keeper *k, json_t *msg)
 {
 	static const char *const names[] = { "starting", "running", "ended" };
@@ -96,7 +108,7 @@ static void on_hello(struct omj_keeper *k, json_t *msg)
 
 	(void)msg;
 	o = json_pack("{s:s, s:s, s:I, s:I, s:s, s:o}", "ev", "hello", "job", k->spec->id, "leg", (json_int_t)k->spec->leg,
-		      "pid", (json_int_t)getpid(), "state", names[k->state], "checkpoints", json_array());
+		      "pid", (json_int_t)getpid(), "state", names[k->state], "checkpoints", checkpoints(k));
 	if (o && k->end && json_object_update_missing(o, k->end) < 0) {
 		json_decref(o);
 		o = NULL;
@@ -131,6 +143,20 @@ static void on_cancel(struct omj_keeper *k, json_t *msg)
 		omj_tree_cancel(k, (uint64_t)grace, why && strcmp(why, "timeout") == 0 ? "timeout" : "cancelled");
 }
 
+static void on_prune(struct omj_keeper *k, json_t *msg)
+{
+	json_t *drop = json_object_get(msg, "drop"), *v;
+	size_t i;
+
+	json_array_foreach(drop, i, v)
+		if (!json_is_integer(v) || json_integer_value(v) < 1 || json_integer_value(v) > UINT32_MAX)
+			drop = NULL;
+	if (json_is_array(drop))
+		omj_work_request(k, msg);
+	else
+		say_error(k, "prune: drop must be an array of checkpoint numbers");
+}
+
 static void on_ack(struct omj_keeper *k, json_t *msg)
 {
 	(void)msg;
@@ -144,7 +170,8 @@ static const struct {
 	const char *op;
 	void (*run)(struct omj_keeper *k, json_t *msg);
 } ops[] = {
-	{ "hello", on_hello }, { "signal", on_signal }, { "cancel", on_cancel }, { "ack", on_ack },
+	{ "hello", on_hello }, { "checkpoint", omj_work_request }, { "suspend", omj_work_request }, { "prune", on_prune },
+	{ "signal", on_signal }, { "cancel", on_cancel }, { "ack", on_ack },
 };
 
 void omj_link_receive(struct omj_keeper *k)

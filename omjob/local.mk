@@ -11,6 +11,8 @@ omjob_libomjob_a_SOURCES = \
 	%D%/resolve.h %D%/resolve.c \
 	%D%/watch.h %D%/watch.c \
 	%D%/undo.h %D%/undo.c \
+	%D%/sink.h %D%/sink.c \
+	%D%/work.h %D%/work.c \
 	%D%/keeper.h %D%/keep.c %D%/tree.c %D%/link.c
 omjob_libomjob_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS)
 

@@ -158,12 +158,23 @@ int omj_start_root(const struct omj_init_opts *o, pid_t *ret, struct om_err *err
 {
 	struct omj_report rep = { .kind = OMJ_R_FAILED };
 	struct om_err e = { 0 };
-	int code = EXIT_CANNOT;
-	pid_t pid = fork();
+	int code = EXIT_CANNOT, gate[2];
+	char byte;
+	pid_t pid;
 
-	if (pid < 0)
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return om_err_sys(err, -errno, "pipe");
+	pid = fork();
+	if (pid != 0)
+		om_fd_close(gate[1]);
+	if (pid < 0) {
+		om_fd_close(gate[0]);
 		return om_err_sys(err, -errno, "cannot fork the job");
+	}
 	if (pid > 0) {
+		/* Closed by its exec or end: from then on the root has nothing of ours, and can be checkpointed. */
+		(void)om_fd_read_all(gate[0], &byte, 1);
+		om_fd_close(gate[0]);
 		*ret = pid;
 		return 0;
 	}

@@ -21,6 +21,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "omjob/init.h"
+#include "omjob/sink.h"
 #include "omjob/spec.h"
 
 enum {
@@ -30,25 +31,26 @@ enum {
 };
 static const uint64_t ns_per_s = 1000000000;
 
-/* runs in init */
 struct start_arg {
 	struct omj_init_opts o;
-	int keep[2];			/* the only descriptors init has beside 0-2 */
+	const struct omj_keeper *k;
+	int theirs[2];			/* the keeper's ends of our sockets */
 };
 
+/* In init: the keeper's descriptors must not live on in the job, his lock above all.  Those of an image stay until it is restored. */
 static int init_begin(void *arg)
 {
 	struct start_arg *a = arg;
+	const struct omj_keeper *k = a->k;
+	const int his[] = { k->dirfd, k->lock, k->listen, k->conn, a->theirs[0], a->theirs[1] };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	/* The keeper's files must not live on in the job: its lock above all. */
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		return 1;
-	if (dup3(a->o.ctl, 3, O_CLOEXEC) < 0 && a->o.ctl != 3)
-		return 1;
-	a->o.ctl = 3;
-	if (close_range(4, ~0U, 0) < 0)
-		return 1;
+	om_fd_close(null);
+	for (size_t i = 0; i < OM_ARRAY_SIZE(his); i++)
+		om_fd_close(his[i]);
+	(void)setsid();		/* fails when the keeper led none: then it is a session of its own already */
 	return omj_init_main(&a->o);
 }
 
@@ -75,36 +77,65 @@ static int lock_note(struct omj_keeper *k, struct om_err *err)
 	return r < 0 ? om_err_sys(err, r, "keeper.lock") : 0;
 }
 
-int omj_tree_start(struct omj_keeper *k, struct om_err *err)
+static int pair_make(int sv[2], struct om_err *err)
 {
-	om_autofree char *cwd = getcwd(NULL, 0), *script = NULL;
-	struct ckpt_space_opts so = { .user_ns = geteuid() != 0 };
-	struct start_arg a = { .o = { .spec = k->spec, .restore_ctl = -1 } };
-	int sv[2], r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0)
+		return 0;
+	sv[0] = sv[1] = -1;
+	return om_err_sys(err, -errno, "socketpair");
+}
 
-	if (!cwd || asprintf(&script, "%s/script", cwd) < 0)
-		return om_err_set(err, -ENOMEM, "cannot tell the job's folder");
-	a.o.script = script;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
-		return om_err_sys(err, -errno, "socketpair");
-	a.o.ctl = sv[1];
-	k->begin_ns = om_clock_mono_ns();
-	r = ckpt_space_create(&so, init_begin, &a, &k->space, err);
-	om_fd_close(sv[1]);
-	if (r < 0) {
-		om_fd_close(sv[0]);
-		return r;
-	}
-	k->ctl = sv[0];
-	(void)om_fd_set_nonblock(k->ctl, 1);	/* of our own socket: cannot fail */
-	r = lock_note(k, err);
+/* Everything is written down: init may begin, and the worker with it. */
+static int tree_go(struct omj_keeper *k, struct omj_image *im, int restore_ctl, struct om_err *err)
+{
+	int r = lock_note(k, err);
+
 	if (r == 0) {
 		r = order(k, OMJ_O_GO, 0);
 		if (r < 0)
 			om_err_sys(err, r, "the job's init does not answer");
 	}
+	if (r == 0 && im)
+		r = omj_work_restore(k, im, restore_ctl, err);
+	return r;
+}
+
+int omj_tree_start(struct omj_keeper *k, struct omj_image *im, struct om_err *err)
+{
+	om_autofree char *cwd = getcwd(NULL, 0), *script = NULL;
+	struct ckpt_space_opts so = { .user_ns = geteuid() != 0 };
+	struct start_arg a = { .o = { .spec = k->spec, .restore_ctl = -1, .src = im ? &im->source : NULL }, .k = k };
+	int sv[2], rv[2] = { -1, -1 }, r = 0;
+
+	if (!cwd || asprintf(&script, "%s/script", cwd) < 0)
+		return om_err_set(err, -ENOMEM, "cannot tell the job's folder");
+	a.o.script = script;
+	if (im)
+		r = ckpt_restore_clocks(&im->source, &so.mono_ns, &so.boot_ns, err);
+	r = r ? r : pair_make(sv, err);
+	if (r < 0)
+		return r;
+	r = im ? pair_make(rv, err) : 0;
+	a.o.ctl = sv[1];
+	a.o.restore_ctl = rv[1];
+	a.theirs[0] = sv[0];
+	a.theirs[1] = rv[0];
+	k->begin_ns = om_clock_mono_ns();
+	r = r ? r : ckpt_space_create(&so, init_begin, &a, &k->space, err);
+	om_fd_close(sv[1]);
+	om_fd_close(rv[1]);
+	k->ctl = sv[0];
+	(void)om_fd_set_nonblock(k->ctl, 1);	/* of our own socket: cannot fail */
+	if (r == 0)
+		r = tree_go(k, im, rv[0], err);
+	om_fd_close(rv[0]);
 	k->usage_at = k->begin_ns + USAGE_PERIOD_S * ns_per_s;
 	return r;
+}
+
+int omj_tree_sync(struct omj_keeper *k)
+{
+	return k->space.init_pidfd < 0 ? -ESRCH : order(k, OMJ_O_SYNC, 0);
 }
 
 int omj_tree_signal(struct omj_keeper *k, int sig)
@@ -165,8 +196,9 @@ int omj_tree_report(struct omj_keeper *k)
 	switch ((enum omj_report_kind)rep.kind) {
 	case OMJ_R_STARTED:
 		k->state = OMJ_RUNNING;
-		omj_link_send(k, json_pack("{s:s, s:n, s:I}", "ev", "started", "restored", "realtime_ns",
-					   (json_int_t)om_clock_real_ns()));
+		omj_link_send(k, json_pack("{s:s, s:o, s:I}", "ev", "started", "restored",
+					   k->spec->restore ? json_integer(k->spec->restore) : json_null(),
+					   "realtime_ns", (json_int_t)om_clock_real_ns()));
 		break;
 	case OMJ_R_FAILED:
 		(void)om_str_copy(k->failed, sizeof(k->failed), rep.text);	/* of equal size */
@@ -177,13 +209,14 @@ int omj_tree_report(struct omj_keeper *k)
 		k->root_status = rep.value;
 		break;
 	case OMJ_R_SYNCED:
-		k->synced = true;
+		omj_work_synced(k);
 		break;
 	case OMJ_R_LISTENER:
 		om_fd_close(k->watch.listener);
 		k->watch.listener = om_fd_steal(&fd);
-		/* Output files that are truncated at the start are truncated again at another start: nothing to be noted for them. */
-		k->watch.on = k->spec->append;
+		/* Output files that are truncated at the start are truncated again at another start: nothing to be noted for them.
+		 * What a restore does to files is no change of the job's. */
+		k->watch.on = k->spec->append && !k->spec->restore;
 		break;
 	case OMJ_R_OPENED:
 		k->watch.on = true;
@@ -211,7 +244,11 @@ void omj_tree_ended(struct omj_keeper *k)
 		k->usage.maxrss = (uint64_t)ru.ru_maxrss * 1024;
 	k->usage.rss = 0;
 	k->usage.processes = 0;
-	if (k->root_ended && (status == 0 || strcmp(k->why, "exit")))
+	if (omj_work_settle(k))
+		omj_keep_suspended(k);
+	else if (k->lost[0] && strcmp(k->why, "exit") == 0)
+		omj_keep_lost(k, k->lost_temporary, "%s", k->lost);
+	else if (k->root_ended && (status == 0 || strcmp(k->why, "exit")))
 		omj_keep_exited(k, k->root_status);
 	else if (strcmp(k->why, "exit"))
 		omj_keep_exited(k, SIGKILL);

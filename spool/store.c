@@ -177,3 +177,21 @@ int spool_store_drop(struct spool_store *st, uint32_t n, struct om_err *err)
 	spool_set_unlock(&s);
 	return r;
 }
+
+int spool_store_clear(struct spool_store *st, struct om_err *err)
+{
+	struct spool_set s;
+	int r = spool_set_lock(st, &s, err);
+
+	if (r < 0)
+		return r;
+	/* oldest first: stopped half-way, the newest is still there */
+	for (size_t i = 0; i < s.names.ckpts.n && r == 0; i++) {
+		r = unlink_man(&s, s.names.ckpts.v[i], err);
+		forget(&s, s.names.ckpts.v[i]);
+	}
+	if (r == 0)
+		(void)spool_set_sweep(&s, NULL);	/* or the next writer does it */
+	spool_set_unlock(&s);
+	return r;
+}

@@ -52,6 +52,8 @@ int spool_image_block(struct spool_image *im, uint32_t index, void *buf, size_t 
 int spool_image_verify(struct spool_image *im, int (*progress)(void *arg, uint64_t done, uint64_t all), void *arg, struct om_err *err);
 /* Remove checkpoint @n and the packs nobody needs any more (rewriting sparse ones).  -EPERM when it is the only good one. */
 int spool_store_drop(struct spool_store *st, uint32_t n, struct om_err *err);
+/* Remove all checkpoints, also the only good one: the job begins anew, and its files are no more what they were.  Numbers go on. */
+int spool_store_clear(struct spool_store *st, struct om_err *err);
 /* One stream that import takes; checksummed as a whole and by block.  @extra: opaque text that travels along (the job's spec). */
 int spool_image_export(struct spool_image *im, const char *extra, int fd, int (*progress)(void *, uint64_t, uint64_t), void *arg, struct om_err *err);
 /* Into an empty store; @ret_extra is a heap string.  Every byte is hostile until checked; a cut or flipped stream leaves nothing. */
