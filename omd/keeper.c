@@ -108,6 +108,20 @@ static void prune(struct omd_job *j)
 
 /* ---- its messages ---- */
 
+/* The job has gone back to @n: what came after it never was, so nobody may go on from there later. */
+static void forget_newer(struct omd_job *j, uint32_t n)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < j->n_ckpts; i++)
+		if (j->ckpts[i].n > n && (!j->first_made || j->ckpts[i].n < j->first_made))
+			any = j->ckpts[i].bad = true;
+	if (any)
+		prune(j);
+	if (j->rec.ckpt_n > n && !j->first_made)
+		j->rec.ckpt_n = n;
+}
+
 static void take_usage(struct omd_job *j, const struct omd_kmsg *m)
 {
 	if (m->cpu_ns)
@@ -134,8 +148,11 @@ static void on_started(struct omd_job *j, const struct omd_kmsg *m)
 	}
 	j->running_said = true;
 	j->start_timer = sd_event_source_disable_unref(j->start_timer);
-	if (m->kind == OMD_K_STARTED && m->restored)
+	if (m->kind == OMD_K_STARTED && m->restored) {
 		snprintf(text, sizeof(text), "restored from checkpoint %u", m->restored);
+		j->went_back = m->restored;
+		forget_newer(j, m->restored);
+	}
 	if (omd_job_step(j, POL_EV_STARTED, text, NULL, &err) < 0)
 		refused(j, POL_EV_STARTED, &err);
 	omd_timers_running(j);
@@ -216,6 +233,8 @@ static void ckpt_made(struct omd_job *j, const struct omd_kmsg *m)
 	j->refused = false;
 	j->ckpt_failures = 0;
 	j->ckpt_made = true;
+	if (!j->first_made)
+		j->first_made = m->n;
 	j->omd->stats.ckpt_ok++;
 	j->omd->stats.ckpt_stop_ns += m->stop_ns;
 	pol_period_measured(&j->period, (double)m->stop_ns / 1e9, (double)m->wall_ns / 1e9);
@@ -263,6 +282,8 @@ static void on_hello(struct omd_job *j, const struct omd_kmsg *m)
 	}
 	if (m->has_ckpts)
 		set_ckpts(j, m);
+	if (j->went_back)
+		forget_newer(j, j->went_back);
 	switch (m->state) {
 	case OMD_KS_STARTING:
 		break;

@@ -263,8 +263,9 @@ static int fields(const json_t *o, struct omd_kmsg *m, struct om_err *err)
 	case OMD_K_USAGE:
 		return usage(o, m, err);
 	case OMD_K_CANNOT:
-	case OMD_K_ERROR:
 		return refusal(o, m, err);
+	case OMD_K_ERROR:
+		return text(o, "text", m->reason, sizeof(m->reason), err);
 	case OMD_K_KINDS:
 		break;
 	}

@@ -26,13 +26,22 @@ tests_tool_omflood_SOURCES = tests/tool/omflood.c
 tests_tool_omflood_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 tests_tool_omflood_LDADD = $(BASE_LIBS)
 
+# systemd: the unit for the system mode
+systemdsystemunitdir = $(prefix)/lib/systemd/system
+nodist_systemdsystemunit_DATA = omd/openmosix.service
+EXTRA_DIST += %D%/openmosix.service.in
+CLEANFILES += omd/openmosix.service
+omd/openmosix.service: %D%/openmosix.service.in Makefile
+	@mkdir -p omd
+	$(AM_V_GEN)sed 's|@sbindir[@]|$(sbindir)|g' $(srcdir)/omd/openmosix.service.in >$@.tmp && mv $@.tmp $@
+
 # notifications: a process of its own, so omd neither waits for a server nor loads libcurl
 pkglibexec_PROGRAMS += omd/omd-notify
 omd_omd_notify_SOURCES = %D%/notify-main.c
 omd_omd_notify_CPPFLAGS = $(AM_CPPFLAGS) $(CURL_CFLAGS) $(JANSSON_CFLAGS)
 omd_omd_notify_LDADD = $(BASE_LIBS) $(CURL_LIBS)
 
-OMD_TESTS = tests/sys/t0050-omd-api.t tests/sys/t0060-omd-spool.t tests/sys/t2050-omd-jobs.t
+OMD_TESTS = tests/sys/t0050-omd-api.t tests/sys/t0060-omd-spool.t tests/sys/t2050-omd-jobs.t tests/sys/t2060-omd-system.t
 TESTS += $(OMD_TESTS) $(OMD_TESTS:.t=.ut)
 dist_check_SCRIPTS += $(OMD_TESTS) tests/sys/omd.sh
 check_SCRIPTS += $(OMD_TESTS:.t=.ut)

@@ -30,12 +30,15 @@ static const char usage_text[] =
 	"      --socket PATH      where the commands connect\n"
 	"      --foreground       stay in the foreground, log to standard error (default)\n"
 	"      --daemonize        go to the background when the socket answers, log to DIR/omd.log\n"
-	"      --idle-exit SECONDS  end when no job waits or runs and nobody asked for so long (default: never)\n"
+	"      --idle-exit SECONDS  end when no job waits or runs and nobody asked for so long\n"
+	"                         (0: never; default: 600 with --daemonize --user, else never)\n"
 	"      --version          print the version and exit\n"
 	"  -h, --help             print this text and exit\n";
 
+enum { IDLE_EXIT_DEFAULT_S = 600 };
+
 struct options {
-	bool daemonize;
+	bool daemonize, idle_given;
 };
 
 static int usage_error(const char *option, const char *arg, const char *why)
@@ -85,6 +88,7 @@ static int parse(int argc, char **argv, struct omd *omd, struct options *o)
 		case IDLE:
 			if (om_str_duration(optarg, 1, &omd->idle_exit_s) < 0 || omd->idle_exit_s > 100000000)
 				return usage_error("--idle-exit ", optarg, "not a time");
+			o->idle_given = true;
 			break;
 		case VERSION_:
 			printf("omd %s\n", VERSION);
@@ -165,6 +169,9 @@ int main(int argc, char **argv)
 	code = parse(argc, argv, &omd, &o);
 	if (code >= 0)
 		return code;
+	/* one that nobody started by hand need not stay for ever */
+	if (o.daemonize && !o.idle_given && !omd.system)
+		omd.idle_exit_s = IDLE_EXIT_DEFAULT_S;
 	code = default_paths(&omd);
 	if (code >= 0)
 		return code;

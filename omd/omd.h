@@ -84,6 +84,7 @@ struct omd_job {
 	/* this leg */
 	bool start_pending;		/* starts when the keeper of the leg before is gone */
 	bool running_said, ckpt_made, ckpt_busy, ckpt_again, ckpt_known;
+	uint32_t went_back, first_made;	/* checkpoint this leg was restored from; the first one it made itself */
 	enum omd_suspend suspend;
 	char lost_reason[OMD_KMSG_TEXT];
 	bool lost_said, lost_temporary;

@@ -167,6 +167,7 @@ void omd_start(struct omd_job *j)
 	}
 	j->start_pending = j->running_said = j->ckpt_made = j->ckpt_busy = j->ckpt_again = j->lost_said = false;
 	j->suspend = OMD_SUSPEND_NO;
+	j->went_back = j->first_made = 0;
 	j->lost_reason[0] = 0;
 	j->cpu_ns = j->rss = j->maxrss = 0;
 	r = launch(j, &err);
