@@ -111,8 +111,6 @@ void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev)
 
 	if (actions & POL_ACT_UNQUEUE)
 		(void)pol_queue_remove(q, j->rec.id);	/* held ones may be out of it */
-	if (actions & POL_ACT_FREE)
-		(void)pol_queue_stopped(q, j->rec.id);
 	if (actions & POL_ACT_HOLD)
 		(void)pol_queue_hold(q, j->rec.id, true);
 	if (actions & POL_ACT_RELEASE && pol_queue_hold(q, j->rec.id, false) == -ENOENT)
@@ -139,7 +137,7 @@ void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev)
 		ended(j);
 	if (actions & POL_ACT_NOTIFY)
 		omd_notify(j);
-	if (actions & (POL_ACT_FREE | POL_ACT_RELEASE | POL_ACT_UNQUEUE | POL_ACT_ENDED))
+	if (actions & (POL_ACT_RELEASE | POL_ACT_UNQUEUE | POL_ACT_ENDED))
 		omd_queue_kick(j->omd);
 }
 

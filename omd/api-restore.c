@@ -151,7 +151,7 @@ static void insert(struct copy *c)
 	c->rec.ckpt_time_ns = ev.time_ns;
 	r = spool_jobs_insert(c->omd->db, c->spec, &c->rec, &ev, &err);
 	if (r >= 0)
-		r = omd_batch_add(c->omd, inserted, c);
+		r = omd_batch_add(c->omd, inserted, c, false);
 	if (r < 0) {
 		omd_batch_fail(c->omd, r, &err);
 		snprintf(c->why, sizeof(c->why), "%s", om_err_text(&err, r));

@@ -219,7 +219,7 @@ void omd_api_submit(struct omd_req *req)
 	r = all(s, jobs, jobs ? NULL : o, &err);
 	json_decref(o);
 	if (r >= 0)
-		r = omd_batch_add(req->omd, after, s);
+		r = omd_batch_add(req->omd, after, s, false);
 	if (r < 0) {
 		omd_reply_err(req, r, &err);
 		destroy(s);

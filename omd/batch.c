@@ -16,13 +16,14 @@ struct entry {
 struct omd_batch {
 	struct entry *list;
 	size_t n, room;
-	sd_event_source *src;
+	sd_event_source *src, *lazy;
 	int failed;			/* a write failed: roll back instead of committing */
 	struct om_err why;
 };
 
 enum { PRIORITY_COMMIT = SD_EVENT_PRIORITY_IDLE };
 static const uint64_t RETRY_US = 1000000;
+static const uint64_t LAZY_US = 20000;	/* what nobody waits for goes with the next commit, at most so much later */
 
 static void succeeded(struct omd *omd)
 {
@@ -72,6 +73,16 @@ static void commit(struct omd *omd)
 	free(list);
 }
 
+static int on_lazy(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct omd *omd = arg;
+
+	(void)s; (void)usec;
+	if (omd->batch->n)
+		sd_event_source_set_enabled(omd->batch->src, SD_EVENT_ONESHOT);
+	return 0;
+}
+
 static int on_commit(sd_event_source *s, void *arg)
 {
 	(void)s;
@@ -117,6 +128,10 @@ int omd_batch_create(struct omd *omd, struct om_err *err)
 	if (r >= 0)
 		r = sd_event_source_set_priority(b->src, PRIORITY_COMMIT);
 	if (r >= 0)
+		r = sd_event_add_time_relative(omd->ev, &b->lazy, CLOCK_MONOTONIC, LAZY_US, 1000, on_lazy, omd);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(b->lazy, SD_EVENT_OFF);
+	if (r >= 0)
 		r = sd_event_add_time_relative(omd->ev, &omd->retry, CLOCK_MONOTONIC, RETRY_US, 0, on_retry, omd);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(omd->retry, SD_EVENT_OFF);
@@ -129,13 +144,14 @@ void omd_batch_destroy(struct omd *omd)
 		return;
 	omd_batch_flush(omd);
 	sd_event_source_disable_unref(omd->batch->src);
+	sd_event_source_disable_unref(omd->batch->lazy);
 	omd->retry = sd_event_source_disable_unref(omd->retry);
 	free(omd->batch->list);
 	free(omd->batch);
 	omd->batch = NULL;
 }
 
-int omd_batch_add(struct omd *omd, omd_after_fn *fn, void *arg)
+int omd_batch_add(struct omd *omd, omd_after_fn *fn, void *arg, bool lazy)
 {
 	struct omd_batch *b = omd->batch;
 
@@ -149,7 +165,12 @@ int omd_batch_add(struct omd *omd, omd_after_fn *fn, void *arg)
 		b->room = room;
 	}
 	b->list[b->n++] = (struct entry){ fn, arg };
-	sd_event_source_set_enabled(b->src, SD_EVENT_ONESHOT);
+	if (!lazy) {
+		sd_event_source_set_enabled(b->src, SD_EVENT_ONESHOT);
+	} else if (b->n == 1) {
+		sd_event_source_set_time_relative(b->lazy, LAZY_US);
+		sd_event_source_set_enabled(b->lazy, SD_EVENT_ONESHOT);
+	}
 	return 0;
 }
 

@@ -240,14 +240,14 @@ static void req_gone(struct omd_req *req)
 	a->req = NULL;
 }
 
-static int queue_after(struct omd_job *j, unsigned int actions, enum pol_event ev, struct omd_req *req)
+static int queue_after(struct omd_job *j, unsigned int actions, enum pol_event ev, struct omd_req *req, bool lazy)
 {
 	struct after *a = malloc(sizeof(*a));
 
 	if (!a)
 		return -ENOMEM;
 	*a = (struct after){ .j = j, .actions = actions, .ev = ev, .state = j->rec.state, .req = req };
-	if (omd_batch_add(j->omd, after_step, a) < 0) {
+	if (omd_batch_add(j->omd, after_step, a, lazy) < 0) {
 		free(a);
 		return -ENOMEM;
 	}
@@ -376,7 +376,12 @@ int omd_job_step(struct omd_job *j, enum pol_event ev, const char *text, struct 
 	if (r >= 0)
 		r = count_element(j, before, err);
 	if (r >= 0)
-		r = queue_after(j, actions, ev, req);
+		r = queue_after(j, actions, ev, req, ev == POL_EV_STARTED && !req);
+	/* The processes are gone whether this can be written or not; so the next start goes into the same commit. */
+	if (actions & POL_ACT_FREE) {
+		(void)pol_queue_stopped(j->omd->queue, rec->id);
+		omd_queue_kick(j->omd);
+	}
 	if (r < 0) {
 		if (r == -ENOMEM)
 			omd_batch_fail(j->omd, r, err);
@@ -402,7 +407,7 @@ int omd_job_note(struct omd_job *j, const char *text, struct om_err *err)
 	int r = write_record(j, 0, text, err);
 
 	if (r >= 0)
-		r = omd_batch_add(j->omd, after_note, j);
+		r = omd_batch_add(j->omd, after_note, j, true);
 	if (r < 0) {
 		omd_batch_fail(j->omd, r, err);
 		undone(j);

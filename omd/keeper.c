@@ -324,6 +324,11 @@ void omd_keeper_message(struct omd_job *j, const struct omd_kmsg *m)
 		break;
 	case OMD_K_ERROR:
 		om_log_warning("job=%s keeper: %s", omd_id(j->rec.id), m->reason);
+		if (j->ckpt_busy || j->suspend != OMD_SUSPEND_NO) {	/* perhaps that was what it did not understand */
+			omd_wait_no_checkpoint(j, m->reason);
+			j->suspend = OMD_SUSPEND_NO;
+			omd_timers_checkpoint(j);
+		}
 		break;
 	case OMD_K_KINDS:
 		break;

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/paths.h"
 #include "omd/http.h"
 #include "omd/omd.h"
 #include "omd/setup.h"
@@ -209,6 +210,8 @@ int omd_loop_create(struct omd *omd, struct om_err *err)
 	int r;
 
 	know_machine(omd);
+	if (om_path_program(omd->omjob, sizeof(omd->omjob), "omjob") < 0)
+		return om_err_set(err, -ENOENT, "the program omjob is not found beside omd nor in " OM_LIBEXECDIR ": install it, or set OM_LIBEXEC");
 	omd->uid = geteuid();
 	omd->start_ns = om_clock_mono_ns();
 	omd->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -269,6 +272,7 @@ void omd_loop_destroy(struct omd *omd)
 	omd->http = NULL;
 	omd_job_destroy_all(omd);
 	omd_notify_destroy(omd);
+	omd_user_forget(omd);
 	omd_batch_destroy(omd);
 	spool_jobs_close(omd->db);
 	omd->db = NULL;

@@ -34,9 +34,13 @@ enum {
 	OMD_HISTORY_MOST = 200000,	/* and at most so many */
 };
 
-struct omd_user {
+struct omd_user {			/* what the name service said, for a minute */
+	uint64_t until_ns;		/* 0: nothing is known */
 	uid_t uid;
+	gid_t gid;
 	char name[SPOOL_USER_MAX + 1];
+	gid_t *groups;			/* with @gid; NULL: not asked yet */
+	int n_groups;
 };
 
 struct omd_stats {
@@ -119,7 +123,8 @@ struct omd {
 	size_t n_jobs;
 	struct omd_waiter *waiters;
 	struct pol_failures failures;	/* of this node, for the checkpoint period */
-	struct omd_user users[256];
+	struct omd_user users[64];
+	char omjob[PATH_MAX];		/* the program */
 	struct omd_stats stats;
 	uint64_t refs;			/* made into texts that name one checkpoint request */
 
@@ -151,8 +156,8 @@ void omd_stop_check(struct omd *omd);
 typedef void omd_after_fn(struct omd *omd, void *arg, int result, const struct om_err *err);
 int omd_batch_create(struct omd *omd, struct om_err *err);
 void omd_batch_destroy(struct omd *omd);
-/* Something was written: call @fn(@arg) when it is durable.  -ENOMEM. */
-int omd_batch_add(struct omd *omd, omd_after_fn *fn, void *arg);
+/* Something was written: call @fn(@arg) when it is durable.  @lazy: nobody waits for it, some milliseconds later will do.  -ENOMEM. */
+int omd_batch_add(struct omd *omd, omd_after_fn *fn, void *arg, bool lazy);
 /* A write failed before the commit (full disk): the whole batch is given up now. */
 void omd_batch_fail(struct omd *omd, int code, const struct om_err *why);
 /* Commit now (end of omd). */

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/fd.h"
@@ -30,6 +31,7 @@
 extern char **environ;
 
 enum { FD_SAFE = 16, GROUPS_MAX = 65536 };
+static const uint64_t USER_NS = 60 * 1000000000ULL;
 
 /* everything the child needs, ready before the fork: a vfork child must not allocate */
 struct plan {
@@ -38,7 +40,7 @@ struct plan {
 	char **env;
 	int fds[4];			/* all >= FD_SAFE, or -1 */
 	bool become;
-	gid_t *groups;
+	const gid_t *groups;		/* of the cache */
 	int n_groups;
 	struct rlimit nofile;
 	pid_t parent;
@@ -135,8 +137,14 @@ static int make_fds(struct omd *omd, struct plan *p)
 
 static int plan_make(struct omd *omd, struct plan *p, struct om_err *err)
 {
-	int r = p->s->program[0] == '/' ? om_str_copy(p->path, sizeof(p->path), p->s->program) :
-					  om_path_program(p->path, sizeof(p->path), p->s->program);
+	int r = 0;
+
+	if (p->s->program[0] == '/')
+		r = om_str_copy(p->path, sizeof(p->path), p->s->program);
+	else if (strcmp(p->s->program, "omjob") == 0 && omd->omjob[0])
+		memcpy(p->path, omd->omjob, sizeof(p->path));
+	else
+		r = om_path_program(p->path, sizeof(p->path), p->s->program);
 
 	if (r < 0)
 		return om_err_sys(err, r, "find the program %s", p->s->program);
@@ -147,7 +155,7 @@ static int plan_make(struct omd *omd, struct plan *p, struct om_err *err)
 		return om_err_set(err, r, "out of memory");
 	if (omd->system) {
 		p->become = true;
-		r = omd_user_groups(p->s->uid, p->s->gid, &p->groups, &p->n_groups, err);
+		r = omd_user_groups(omd, p->s->uid, p->s->gid, &p->groups, &p->n_groups, err);
 		if (r < 0)
 			return r;
 	}
@@ -161,7 +169,6 @@ static void plan_done(struct plan *p)
 		om_fd_close(p->fds[i]);
 	if (p->env != environ)
 		free(p->env);
-	free(p->groups);
 }
 
 int omd_spawn(struct omd *omd, const struct omd_spawn *s, int *ret, pid_t *ret_pid, struct om_err *err)
@@ -213,15 +220,27 @@ const char *omd_spawn_failure(int status)
 
 /* ---- users ---- */
 
-const char *omd_user_name(struct omd *omd, uid_t uid)
+/* The place of @uid in the cache, emptied if it is of another user or too old. */
+static struct omd_user *cached(struct omd *omd, uid_t uid)
 {
 	struct omd_user *u = &omd->users[uid % OM_ARRAY_SIZE(omd->users)];
+	uint64_t now = om_clock_mono_ns();
+
+	if (u->until_ns > now && u->uid == uid)
+		return u;
+	free(u->groups);
+	*u = (struct omd_user){ .until_ns = now + USER_NS, .uid = uid };
+	return u;
+}
+
+const char *omd_user_name(struct omd *omd, uid_t uid)
+{
+	struct omd_user *u = cached(omd, uid);
 	char buf[16384];
 	struct passwd pw, *p = NULL;
 
-	if (u->name[0] && u->uid == uid)
+	if (u->name[0])
 		return u->name;
-	u->uid = uid;
 	if (getpwuid_r(uid, &pw, buf, sizeof(buf), &p) != 0 || !p || om_str_copy(u->name, sizeof(u->name), p->pw_name) < 0 ||
 	    !om_str_is_text(u->name, false))
 		snprintf(u->name, sizeof(u->name), "%u", uid);
@@ -230,26 +249,13 @@ const char *omd_user_name(struct omd *omd, uid_t uid)
 
 void omd_user_forget(struct omd *omd)
 {
+	for (size_t i = 0; i < OM_ARRAY_SIZE(omd->users); i++)
+		free(omd->users[i].groups);
 	memset(omd->users, 0, sizeof(omd->users));
 }
 
-int omd_user_uid(const char *name, uid_t *ret)
-{
-	char buf[16384];
-	struct passwd pw, *p = NULL;
-	uint64_t n;
-
-	if (getpwnam_r(name, &pw, buf, sizeof(buf), &p) == 0 && p) {
-		*ret = p->pw_uid;
-		return 0;
-	}
-	if (om_str_u64(name, &n) < 0 || n >= UINT32_MAX)
-		return -ENOENT;
-	*ret = (uid_t)n;
-	return 0;
-}
-
-int omd_user_groups(uid_t uid, gid_t gid, gid_t **ret, int *ret_n, struct om_err *err)
+/* Heap array of the groups of @uid by the name service. */
+static int look_up_groups(uid_t uid, gid_t gid, gid_t **ret, int *ret_n, struct om_err *err)
 {
 	char buf[16384];
 	struct passwd pw, *p = NULL;
@@ -279,5 +285,38 @@ int omd_user_groups(uid_t uid, gid_t gid, gid_t **ret, int *ret_n, struct om_err
 	}
 	*ret = om_steal(g);
 	*ret_n = n;
+	return 0;
+}
+
+/* Our own, which every child of the user mode has anyway. */
+static int own_groups(gid_t **ret, int *ret_n, struct om_err *err)
+{
+	int n = getgroups(0, NULL);
+	gid_t *g = n < 0 ? NULL : calloc((size_t)n + 1, sizeof(*g));
+
+	if (!g || (n = getgroups(n, g)) < 0) {
+		free(g);
+		return om_err_sys(err, -errno, "own groups");
+	}
+	*ret = g;
+	*ret_n = n;
+	return 0;
+}
+
+int omd_user_groups(struct omd *omd, uid_t uid, gid_t gid, const gid_t **ret, int *ret_n, struct om_err *err)
+{
+	struct omd_user *u = cached(omd, uid);
+	int r = 0;
+
+	if (!u->groups || u->gid != gid) {
+		free(u->groups);
+		u->groups = NULL;
+		r = omd->system ? look_up_groups(uid, gid, &u->groups, &u->n_groups, err) : own_groups(&u->groups, &u->n_groups, err);
+	}
+	if (r < 0)
+		return r;
+	u->gid = gid;
+	*ret = u->groups;
+	*ret_n = u->n_groups;
 	return 0;
 }

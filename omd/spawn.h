@@ -29,11 +29,9 @@ int omd_spawn(struct omd *omd, const struct omd_spawn *s, int *ret, pid_t *ret_p
 /* What a wait status of a child that did not become the program means; NULL when it did. */
 const char *omd_spawn_failure(int status);
 
-/* The name of a user (system mode; else the caller's own); "1000" when he has none.  Valid until the next call. */
+/* What the name service says of a user is kept for a minute.  His name ("1000" when he has none), valid until the next call. */
 const char *omd_user_name(struct omd *omd, uid_t uid);
-/* User @name as a uid: 0, -ENOENT. */
-int omd_user_uid(const char *name, uid_t *ret);
-/* His groups: heap array of @ret_n. */
-int omd_user_groups(uid_t uid, gid_t gid, gid_t **ret, int *ret_n, struct om_err *err);
+/* His groups (user mode: ours), borrowed until the next call. */
+int omd_user_groups(struct omd *omd, uid_t uid, gid_t gid, const gid_t **ret, int *ret_n, struct om_err *err);
 void omd_user_forget(struct omd *omd);
 #endif

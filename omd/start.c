@@ -52,15 +52,16 @@ static int put_spec(struct omd_job *j, int dirfd, struct om_err *err)
 	struct spool_run run = { .id = j->rec.id, .uid = j->rec.uid, .gid = j->rec.gid, .leg = j->rec.legs - 1,
 				 .restore = j->rec.restore };
 	om_autofree char *text = NULL;
+	const gid_t *groups;
 	json_t *o;
 	int r, n = 0;
 
-	r = omd_user_groups(j->rec.uid, j->rec.gid, &run.groups, &n, err);
+	r = omd_user_groups(j->omd, j->rec.uid, j->rec.gid, &groups, &n, err);
 	if (r < 0)
 		return r;
+	run.groups = (gid_t *)(uintptr_t)groups;	/* only read, and not ours to free */
 	run.ngroups = (size_t)n;
 	o = spool_run_to_json(j->spec, &run);
-	spool_run_done(&run);
 	if (o && json_object_set_new(o, "node", json_string(j->omd->node)) == 0)
 		text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
@@ -170,14 +171,17 @@ void omd_start(struct omd_job *j)
 	j->went_back = j->first_made = 0;
 	j->lost_reason[0] = 0;
 	j->cpu_ns = j->rss = j->maxrss = 0;
+	if (!j->rec.restore) {		/* it begins anew: the keeper removes what there is */
+		j->n_ckpts = 0;
+		j->rec.ckpt_n = 0;
+		j->ckpt_known = true;
+	}
 	r = launch(j, &err);
 	if (r < 0) {
 		om_log_err("job=%s keeper not started: %s", omd_id(j->rec.id), om_err_text(&err, r));
 		omd_lost(j, om_err_text(&err, r), true);
 		return;
 	}
-	if (!j->ckpt_known && j->rec.legs <= 1 && !j->rec.restore)
-		j->ckpt_known = true;	/* its first leg: there can be none */
 	if (!j->ckpt_known)
 		omd_keeper_send(j, json_pack("{ss}", "op", "hello"));
 	if (sd_event_add_time_relative(j->omd->ev, &j->start_timer, CLOCK_MONOTONIC, j->rec.restore ? RESTORE_US : START_US, 1000000,
