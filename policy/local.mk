@@ -31,4 +31,5 @@ tests_unit_t_policy_restart_LDADD = $(POLICY_LIBS) $(CMOCKA_LIBS)
 tests_unit_t_policy_queue_SOURCES = tests/unit/t-policy-queue.c
 tests_unit_t_policy_queue_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_t_policy_queue_LDADD = $(POLICY_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_policy_queue_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=calloc -Wl,--wrap=reallocarray
 endif

@@ -11,10 +11,30 @@
 #include <time.h>
 #include <cmocka.h>
 
+#include "policy/map.h"
 #include "policy/queue.h"
 
 enum { E = OM_ELEM_NONE };
 static const struct pol_machine four = { 4, 1000 };
+
+/* The allocation after so many fails; below 0: none.  (-Wl,--wrap) */
+static int allocations_left = -1;
+void *__real_calloc(size_t n, size_t size);
+void *__real_reallocarray(void *p, size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_reallocarray(void *p, size_t n, size_t size);
+static bool no_memory(void)
+{
+	return allocations_left >= 0 && allocations_left-- == 0;
+}
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return no_memory() ? NULL : __real_calloc(n, size);
+}
+void *__wrap_reallocarray(void *p, size_t n, size_t size)
+{
+	return no_memory() ? NULL : __real_reallocarray(p, n, size);
+}
 
 static struct pol_queue *queue(const struct pol_machine *m)
 {
@@ -390,6 +410,108 @@ static void running_over_the_limit(void **state)
 	pol_queue_destroy(q);
 }
 
+/* One decision looks at 1,000 shapes at most: small jobs behind more of them wait until those are fewer. */
+static void decisions_are_bounded(void **state)
+{
+	struct pol_queue *q = queue(&(struct pol_machine){ 2, 1 << 20 });
+
+	(void)state;
+	ADD(q, 1, 1);
+	assert_int_equal(start_next(q, 0), 1);
+	for (uint64_t i = 2; i <= 1200; i++)
+		ADD(q, i, 2, .memory = i);
+	ADD(q, 2000, 1, .limit_ns = 5);
+	assert_int_equal(start_next(q, 0), 0);
+	for (uint64_t i = 2; i <= 300; i++)
+		assert_int_equal(pol_queue_remove(q, job_id(i)), 0);
+	assert_int_equal(start_next(q, 0), 2000);
+	pol_queue_destroy(q);
+}
+
+/* ---- out of memory ---- */
+
+/* A call that may run out of memory: repeated until it does not.  It has changed nothing as long as it failed. */
+#define RETRIED(q, call) do { \
+	struct pol_queue_stats before_, after_; \
+	int nth_ = 0, r_; \
+	pol_queue_stats(q, &before_); \
+	for (;;) { \
+		allocations_left = nth_++; \
+		r_ = call; \
+		allocations_left = -1; \
+		if (r_ != -ENOMEM) \
+			break; \
+		pol_queue_stats(q, &after_); \
+		assert_int_equal(after_.waiting, before_.waiting); \
+		assert_int_equal(after_.running, before_.running); \
+		assert_int_equal(after_.cpus_used, before_.cpus_used); \
+	} \
+	assert_int_equal(r_, 0); \
+	failures += nth_ - 1; \
+} while (0)
+
+static void out_of_memory(void **state)
+{
+	struct pol_queue *q = NULL;
+	struct pol_machine m = { 1000, 0 };
+	int failures = 0;
+
+	(void)state;
+	allocations_left = 0;
+	assert_int_equal(pol_queue_create(&m, &q), -ENOMEM);
+	allocations_left = -1;
+	assert_null(q);
+	q = queue(&m);
+	for (uint64_t i = 1; i <= 200; i++) {
+		struct pol_job j = { .id = job_id(i), .cpus = 1, .cap = 1 + i % 2, .limit_ns = i, .left = 2 };
+		struct pol_dep d[2] = { { POL_DEP_AFTERANY, job_id(i + 1000) }, { POL_DEP_AFTEROK, job_id(5000) } };
+		struct pol_job r = { .id = { i, 100 }, .cpus = 1, .cap = 5 };
+
+		RETRIED(q, pol_queue_add(q, &j, d, i % 2 ? 2 : 0));
+		RETRIED(q, pol_queue_adopt(q, &r, 0));
+	}
+	assert_int_equal(pol_queue_target_ended(q, job_id(5000), OM_JOB_DONE), 0);
+	for (;;) {
+		struct om_job_id id;
+		static int32_t elem;
+
+		if (!pol_queue_next(q, 0, &id))
+			break;
+		elem++;
+		RETRIED(q, pol_queue_start(q, id, elem, 0));
+	}
+	assert_true(failures > 30);
+	pol_queue_destroy(q);
+}
+
+static void map(void **state)
+{
+	struct pol_map m = { 0 };
+	bool there[64] = { 0 };
+	unsigned seed = 9;
+
+	(void)state;
+	pol_map_remove(&m, (struct pol_map_key){ 1, 2, 3 });
+	assert_int_equal(pol_map_get(&m, (struct pol_map_key){ 1, 2, 3 }), POL_NIL);
+	assert_int_equal(pol_map_reserve(&m, 48), 0);
+	/* keys that differ in one number only, in a table that is as full as it gets */
+	for (int i = 0; i < 20000; i++) {
+		uint32_t k = (uint32_t)rand_r(&seed) % 48;
+		struct pol_map_key key = { k & 3, k >> 2 & 3, k >> 4 };
+
+		if (rand_r(&seed) % 2) {
+			pol_map_put(&m, key, k);
+			there[k] = true;
+		} else {
+			pol_map_remove(&m, key);
+			there[k] = false;
+		}
+		for (k = 0; k < 48; k++)
+			assert_int_equal(pol_map_get(&m, (struct pol_map_key){ k & 3, k >> 2 & 3, k >> 4 }), there[k] ? k : POL_NIL);
+	}
+	pol_map_done(&m);
+}
+
 /* ---- against a slow reference: all jobs in one list, sorted anew for each question ---- */
 
 enum { MOST = 60 };
@@ -750,6 +872,7 @@ int main(void)
 		cmocka_unit_test(order), cmocka_unit_test(errors), cmocka_unit_test(machine_is_shared), cmocka_unit_test(begin_times),
 		cmocka_unit_test(holding), cmocka_unit_test(dependencies), cmocka_unit_test(fates), cmocka_unit_test(array_with_cap), cmocka_unit_test(array_cap_is_handed_on),
 		cmocka_unit_test(backfill), cmocka_unit_test(nobody_starves), cmocka_unit_test(running_over_the_limit),
+		cmocka_unit_test(decisions_are_bounded), cmocka_unit_test(out_of_memory), cmocka_unit_test(map),
 		cmocka_unit_test(random_against_reference), cmocka_unit_test(many),
 	};
 
