@@ -89,3 +89,6 @@ tests_unit_t_spool_job_SOURCES = tests/unit/t-spool-job.c
 tests_unit_t_spool_job_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(SQLITE_CFLAGS)
 tests_unit_t_spool_job_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 endif
+
+EXTRA_DIST += tests/fuzz/fuzz-spec.c tests/fuzz/corpus/spec/argv tests/fuzz/corpus/spec/everything tests/fuzz/corpus/spec/run \
+	tests/fuzz/corpus/spec/zero tests/fuzz/corpus/spec/indices tests/fuzz/corpus/spec/numbers
