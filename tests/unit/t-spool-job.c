@@ -28,36 +28,88 @@ static char dir[64];			/* of this test */
 
 /* ---- the disk: SQLite's own calls come here first ---- */
 
-static char durable[128];		/* "": not recorded.  Else what a loss of power would leave */
+static char durable[128];		/* "": not recorded.  Else a folder with what is surely on the disk */
 
-/* The file behind @fd, as it is now, is on the disk from now on. */
-static void record_sync(int fd)
+/* Written, but not yet fsynced: a loss of power keeps any part of these. */
+struct unsafe {
+	char name[32];			/* file in dir */
+	off_t off;
+	size_t n;			/* 0: cut to off */
+	void *data;
+};
+static struct unsafe *unsafe;
+static size_t nunsafe;
+
+/* The name below dir of the file behind @fd; NULL: it is elsewhere. */
+static const char *name_of(int fd, char path[256])
 {
-	char link[64], path[256], copy[400], buf[65536];
+	char link[64];
 	ssize_t n;
-	off_t off = 0;
-	int out;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
+	n = readlink(link, path, 255);
 	assert_true(n > 0);
 	path[n] = 0;
-	if (strncmp(path, dir, strlen(dir)) != 0 || path[strlen(dir)] != '/')
+	return strncmp(path, dir, strlen(dir)) == 0 && path[strlen(dir)] == '/' ? path + strlen(dir) + 1 : NULL;
+}
+
+static void note_write(int fd, const void *buf, size_t n, off_t off)
+{
+	char path[256];
+	const char *name = name_of(fd, path);
+	struct unsafe *u;
+
+	if (!durable[0] || !name)
 		return;
-	snprintf(copy, sizeof(copy), "%s/%s", durable, path + strlen(dir) + 1);
-	out = open(copy, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	assert_true(out >= 0);
-	while ((n = pread(fd, buf, sizeof(buf), off)) > 0) {
-		assert_int_equal(write(out, buf, (size_t)n), n);
-		off += n;
-	}
-	close(out);
+	unsafe = realloc(unsafe, (nunsafe + 1) * sizeof(*unsafe));
+	u = &unsafe[nunsafe++];
+	snprintf(u->name, sizeof(u->name), "%s", name);
+	u->off = off;
+	u->n = n;
+	u->data = malloc(n ? n : 1);
+	memcpy(u->data, buf, n);
+}
+
+static void apply(const struct unsafe *u, const char *folder)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, u->name);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	if (u->n)
+		assert_int_equal(pwrite(fd, u->data, u->n, u->off), (ssize_t)u->n);
+	else
+		assert_int_equal(ftruncate(fd, u->off), 0);
+	close(fd);
+}
+
+static void forget(void)
+{
+	while (nunsafe)
+		free(unsafe[--nunsafe].data);
+	free(unsafe);
+	unsafe = NULL;
+	durable[0] = 0;
 }
 
 int fdatasync(int fd)			/* instead of libc's, also for libsqlite3 */
 {
-	if (durable[0])
-		record_sync(fd);
+	char path[256];
+	const char *name = durable[0] ? name_of(fd, path) : NULL;
+	size_t kept = 0;
+
+	for (size_t i = 0; name && i < nunsafe; i++) {
+		if (strcmp(unsafe[i].name, name) == 0) {
+			apply(&unsafe[i], durable);
+			free(unsafe[i].data);
+		} else {
+			unsafe[kept++] = unsafe[i];
+		}
+	}
+	if (name)
+		nunsafe = kept;
 	return 0;
 }
 int fsync(int fd)
@@ -66,13 +118,26 @@ int fsync(int fd)
 }
 
 static int write_error, writes_until_error;
-static ssize_t failing_pwrite(int fd, const void *buf, size_t n, off_t off)
+static ssize_t watched_pwrite(int fd, const void *buf, size_t n, off_t off)
 {
+	ssize_t r;
+
 	if (write_error && writes_until_error-- <= 0) {
 		errno = write_error;
 		return -1;
 	}
-	return pwrite(fd, buf, n, off);
+	r = pwrite(fd, buf, n, off);
+	if (r > 0)
+		note_write(fd, buf, (size_t)r, off);
+	return r;
+}
+static int watched_ftruncate(int fd, off_t size)
+{
+	int r = ftruncate(fd, size);
+
+	if (r == 0)
+		note_write(fd, "", 0, size);
+	return r;
 }
 
 static void fail_writes(int error, int after)
@@ -92,8 +157,9 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(dir));
 	durable[0] = 0;
 	fail_writes(0, 0);
-	vfs->xSetSystemCall(vfs, "pwrite", (sqlite3_syscall_ptr)failing_pwrite);
-	vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
+	vfs->xSetSystemCall(vfs, "pwrite", (sqlite3_syscall_ptr)watched_pwrite);
+	vfs->xSetSystemCall(vfs, "pwrite64", (sqlite3_syscall_ptr)watched_pwrite);
+	vfs->xSetSystemCall(vfs, "ftruncate", (sqlite3_syscall_ptr)watched_ftruncate);
 	return 0;
 }
 
@@ -937,50 +1003,92 @@ static void killed_while_inserting(void **state)
 	}
 }
 
+/* The power goes now: @saved and any part of what was not fsynced, in @lost. */
+static void lose_power(const char *lost, unsigned *seed)
+{
+	char cmd[400];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s && cp -r %s %s", lost, durable, lost);
+	assert_int_equal(system(cmd), 0);
+	for (size_t i = 0; i < nunsafe; i++)
+		if (rand_r(seed) % 2)
+			apply(&unsafe[i], lost);
+}
+
+/* All that were told to be there, up to @last, are. */
+static void check_lost(const char *lost, uint64_t last)
+{
+	struct spool_jobs *db;
+	char now[sizeof(durable)];
+
+	memcpy(now, durable, sizeof(now));
+	durable[0] = 0;			/* what happens now is not recorded */
+	db = opened(lost);
+	for (uint64_t id = 1; id <= last; id++)
+		has(db, id, OM_ELEM_NONE, true);
+	spool_jobs_close(db);
+	memcpy(durable, now, sizeof(durable));
+}
+
 static void power_is_lost(void **state)
 {
-	struct spool_jobs *db, *after;
-	char saved[128];
+	struct spool_jobs *db;
+	char saved[128], lost[128];
 	struct spool_job job = { .id = { 0, 0 } };
+	unsigned seed = 21;
 
 	(void)state;
+	fill_some(1);			/* its creation is another test: this one has no model of renames */
 	snprintf(saved, sizeof(saved), "%s.saved", dir);
-	assert_int_equal(mkdir(saved, 0700), 0);
+	snprintf(lost, sizeof(lost), "%s.lost", dir);
+	{
+		char cmd[400];
+
+		snprintf(cmd, sizeof(cmd), "cp -r %s %s", dir, saved);
+		assert_int_equal(system(cmd), 0);
+	}
 	snprintf(durable, sizeof(durable), "%s", saved);
 	db = opened(dir);
-	/* the rename of the new database was fsynced with its folder */
-	{
-		char from[160], to[160];
-
-		snprintf(from, sizeof(from), "%s/omd.db.new", saved);
-		snprintf(to, sizeof(to), "%s/omd.db", saved);
-		if (access(to, F_OK) < 0)
-			assert_int_equal(rename(from, to), 0);
-	}
-	for (int i = 0; i < 400; i++) {
-		char cmd[400], lost[80];
+	for (int i = 0; i < 800; i++) {
+		bool middle = i % 100 == 50, end = i % 100 == 99;	/* of a batch */
 
 		job = insert(db, "a", i % 7 ? "" : ",\"array\":{\"indices\":\"0-9\"}");
+		if (middle)
+			lose_power(lost, &seed);
 		committed(db);
-		insert(db, "a", "");	/* not committed: may be lost */
-		if (i % 40 == 39) {
-			snprintf(lost, sizeof(lost), "%s.lost", dir);
-			snprintf(cmd, sizeof(cmd), "rm -rf %s && cp -r %s %s", lost, saved, lost);
-			assert_int_equal(system(cmd), 0);
-			durable[0] = 0;
-			after = opened(lost);
-			for (uint64_t id = 1; id <= job.id.id; id += 2)
-				has(after, id, OM_ELEM_NONE, true);
-			has(after, job.id.id + 1, OM_ELEM_NONE, false);
-			spool_jobs_close(after);
-			snprintf(durable, sizeof(durable), "%s", saved);
-			remove_folder(lost);
-		}
-		spool_jobs_rollback(db);
+		if (end)
+			lose_power(lost, &seed);
+		if (middle || end)
+			check_lost(lost, job.id.id - middle);
 	}
-	durable[0] = 0;
+	forget();
 	spool_jobs_close(db);
 	remove_folder(saved);
+	remove_folder(lost);
+}
+
+/* A loss of power at each moment of making a new database: what is there then is no omd.db at all, or a whole one. */
+static void power_is_lost_at_creation(void **state)
+{
+	char lost[128], name[160];
+	unsigned seed = 4;
+	struct stat st;
+
+	(void)state;
+	snprintf(lost, sizeof(lost), "%s.lost", dir);
+	assert_int_equal(mkdir(lost, 0700), 0);
+	snprintf(durable, sizeof(durable), "%s", lost);
+	spool_jobs_close(opened(dir));
+	for (size_t i = 0; i < nunsafe; i++)
+		if (rand_r(&seed) % 2)
+			apply(&unsafe[i], lost);
+	forget();
+	/* the rename was not fsynced */
+	snprintf(name, sizeof(name), "%s/omd.db", lost);
+	if (stat(name, &st) == 0)
+		unlink(name);
+	spool_jobs_close(opened(lost));
+	remove_folder(lost);
 }
 
 static int count_one(void *arg, const struct spool_job *job, const struct spool_dep *deps, size_t n)
@@ -1041,6 +1149,7 @@ int main(int argc, char **argv)
 		TEST(all_comes_back), TEST(ids_are_never_given_twice), TEST(one_request_is_undone), TEST(array_elements), TEST(active_ones),
 		TEST(queries), TEST(history), TEST(two_daemons), TEST(damaged_is_refused_and_kept), TEST(wrong_kinds), TEST(wrong_values),
 		TEST(flipped_bytes), TEST(disk_full), TEST(commit_fault), TEST(read_only), TEST(killed_while_inserting), TEST(power_is_lost),
+		TEST(power_is_lost_at_creation),
 		TEST(many),
 	};
 
