@@ -71,7 +71,8 @@ tests_fuzz_replay_import_LDADD = tests/fuzz/libspoolfuzz.a $(SPOOL_LIBS)
 EXTRA_DIST += tests/fuzz/corpus
 
 # job description and records
-spool_libspool_a_SOURCES += %D%/indices.h %D%/indices.c %D%/spec.h %D%/spec-tables.h %D%/spec.c %D%/spec-out.c %D%/names.c
+spool_libspool_a_SOURCES += %D%/indices.h %D%/indices.c %D%/spec.h %D%/spec-tables.h %D%/spec.c \
+	%D%/spec-value.c %D%/spec-fields.c %D%/spec-out.c %D%/names.c
 spool_libspool_a_SOURCES += %D%/job.h %D%/job-db.h %D%/job-db.c %D%/job.c %D%/job-query.c
 
 if HAVE_CMOCKA
@@ -90,5 +91,15 @@ tests_unit_t_spool_job_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLA
 tests_unit_t_spool_job_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 endif
 
-EXTRA_DIST += tests/fuzz/fuzz-spec.c tests/fuzz/corpus/spec/argv tests/fuzz/corpus/spec/everything tests/fuzz/corpus/spec/run \
-	tests/fuzz/corpus/spec/zero tests/fuzz/corpus/spec/indices tests/fuzz/corpus/spec/numbers
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-spec
+tests_fuzz_fuzz_spec_SOURCES = tests/fuzz/fuzz-spec.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_spec_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_spec_LDADD = $(SPOOL_LIBS)
+tests_fuzz_fuzz_spec_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+endif
+check_PROGRAMS += tests/fuzz/replay-spec
+TESTS += tests/fuzz/replay-spec
+tests_fuzz_replay_spec_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-spec.c tests/fuzz/fuzz.h
+tests_fuzz_replay_spec_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_spec_LDADD = $(SPOOL_LIBS)

@@ -8,8 +8,7 @@
 
 #include "base/err.h"
 #include "spool/spec.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static void must(int ok)
 {
