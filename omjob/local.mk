@@ -43,3 +43,6 @@ endif
 TESTS += tests/sys/t2110-undo.t tests/sys/t2110-undo.ut
 dist_check_SCRIPTS += tests/sys/t2110-undo.t
 check_SCRIPTS += tests/sys/t2110-undo.ut
+TESTS += tests/sys/t2120-restore.t tests/sys/t2120-restore.ut
+dist_check_SCRIPTS += tests/sys/t2120-restore.t
+check_SCRIPTS += tests/sys/t2120-restore.ut
