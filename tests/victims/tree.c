@@ -180,6 +180,8 @@ static volatile uint64_t *stop_count;
 static void count_up(void *arg)
 {
 	(void)arg;
+	setpgid(0, 0);		/* SIGTSTP does not stop a group whose session knows nobody to start it again */
+	*stop_count = 1;
 	while (!v_go()) {
 		(*stop_count)++;
 		v_nap();
@@ -220,6 +222,8 @@ static void run_stop_report(void)
 
 	stop_count = v_map(4096, MAP_SHARED);
 	kid = v_child(count_up, NULL);
+	while (*stop_count == 0)
+		v_nap();
 	V_CHECK(kill(kid, SIGTSTP) == 0);
 	while (v_state(kid) != 'T')
 		v_nap();
