@@ -45,3 +45,27 @@ OMD_TESTS = tests/sys/t0050-omd-api.t tests/sys/t0060-omd-spool.t tests/sys/t205
 TESTS += $(OMD_TESTS) $(OMD_TESTS:.t=.ut)
 dist_check_SCRIPTS += $(OMD_TESTS) tests/sys/omd.sh
 check_SCRIPTS += $(OMD_TESTS:.t=.ut)
+
+dist_man_MANS += man/omd.8
+
+# what keepers say
+if FUZZERS
+noinst_PROGRAMS += tests/fuzz/fuzz-keeper-msg
+tests_fuzz_fuzz_keeper_msg_SOURCES = tests/fuzz/fuzz-keeper-msg.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_keeper_msg_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_keeper_msg_LDADD = omd/libomd.a $(BASE_LIBS)
+tests_fuzz_fuzz_keeper_msg_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+endif
+check_PROGRAMS += tests/fuzz/replay-keeper-msg
+TESTS += tests/fuzz/replay-keeper-msg
+tests_fuzz_replay_keeper_msg_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-keeper-msg.c tests/fuzz/fuzz.h
+tests_fuzz_replay_keeper_msg_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_keeper_msg_LDADD = omd/libomd.a $(BASE_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-omd-kmsg
+TESTS += tests/unit/t-omd-kmsg
+tests_unit_t_omd_kmsg_SOURCES = tests/unit/t-omd-kmsg.c
+tests_unit_t_omd_kmsg_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_omd_kmsg_LDADD = omd/libomd.a $(BASE_LIBS) $(CMOCKA_LIBS)
+endif

@@ -91,7 +91,7 @@ static int parse(int argc, char **argv, struct omd *omd, struct options *o)
 			o->idle_given = true;
 			break;
 		case VERSION_:
-			printf("omd %s\n", VERSION);
+			printf("omd (openmosix) %s\n", VERSION);
 			return OMD_EXIT_OK;
 		case 'h':
 			fputs(usage_text, stdout);

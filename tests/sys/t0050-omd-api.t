@@ -6,8 +6,11 @@
 
 # ---- options ----
 rc_is 0 "--version" omd --version
-like "$(cat "$TRASH/out")" '^omd [0-9]' "--version names the version"
+like "$(cat "$TRASH/out")" '^omd \(openmosix\) [0-9]' "--version names the version"
 rc_is 0 "--help" omd --help
+is "$(grep -E '^ +-' "$TRASH/out" | grep -oE -- '--[a-z-]+' | sort -u)" \
+	"$(sed -n 's/^\.It Fl -\([a-z-]*\).*/--\1/p; s/^\.It Fl h , -help/--help/p' "$OM_SRC/man/omd.8" | sort -u)" \
+	"--help and the man page name the same options"
 rc_is 2 "an unknown option is a usage error" omd --nonsense
 rc_is 2 "an argument is a usage error" omd nonsense
 rc_is 2 "a wrong time is a usage error" omd --idle-exit x
