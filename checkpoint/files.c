@@ -400,11 +400,30 @@ static const struct fkind *kind_of(const struct fdesc *d)
 	return S_ISSOCK(d->st.st_mode) ? kind_of_socket(d->dup) : NULL;
 }
 
+static int family_refuse(struct ckpt_files *f, const struct fdesc *d)
+{
+	static const struct { int family; const char *name; } known[] = {
+		{ AF_PACKET, "packet" }, { AF_VSOCK, "vsock" }, { AF_ALG, "kernel cryptography" }, { AF_BLUETOOTH, "Bluetooth" }, { AF_CAN, "CAN" },
+		{ AF_XDP, "XDP" }, { AF_TIPC, "TIPC" }, { AF_RDS, "RDS" }, { AF_SMC, "SMC" },
+	};
+	int domain = -1;
+	socklen_t n = sizeof(domain);
+	const char *name = "an unknown";
+
+	if (getsockopt(d->dup, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0)
+		for (size_t i = 0; i < OM_ARRAY_SIZE(known); i++)
+			if (known[i].family == domain)
+				name = known[i].name;
+	return files_refuse(f, d, "a socket of the %s family (%d) cannot be carried", name, domain);
+}
+
 static int desc_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 {
 	int r;
 
 	d->kind = kind_of(d);
+	if (!d->kind && S_ISSOCK(d->st.st_mode))
+		return family_refuse(f, d);
 	if (!d->kind)
 		return files_refuse(f, d, "this kind of descriptor cannot be carried");
 	r = fj_put(d->json, "kind", json_string(d->kind->name));
@@ -667,10 +686,10 @@ static int dump_all(struct ckpt_files *f, struct om_err *err)
 	for (size_t i = 0; i < f->n_descs && r == 0; i++)
 		r = desc_dump(f, f->descs[i], err);
 	for (size_t i = 0; i < f->n_descs && r == 0; i++)
-		if (f->descs[i]->kind->check)
+		if (f->descs[i]->kind->check && !f->unseen)
 			r = f->descs[i]->kind->check(f, f->descs[i], err);
 	for (size_t i = 0; i < f->n_procs && r == 0; i++)
-		r = fpty_dump_proc(f, &f->procs[i], err);
+		r = f->unseen ? 0 : fpty_dump_proc(f, &f->procs[i], err);
 	return r == 0 ? fwritten_dump(f, err) : r;
 }
 

@@ -66,6 +66,7 @@ struct ckpt_files {
 	struct flate *late;
 	size_t n_late;
 	uint64_t ids;			/* numbers for pipes and ghosts */
+	bool unseen;			/* only looking: there may be descriptions in queues that were not read */
 	struct ckpt_why *why;
 };
 

@@ -9,6 +9,8 @@
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -255,6 +257,7 @@ struct peek {
 	char *buf;	/* of MESSAGE_MAX, and as much again before: */
 	char *wall;	/* memory that cannot be written */
 	size_t total;
+	bool empty;	/* there was an empty message */
 };
 
 /* What came with a message: descriptors become descriptions. */
@@ -344,6 +347,44 @@ static int piece_add(struct peek *p, struct msghdr *m, size_t n, bool records, s
 	return r < 0 ? r : rights_take(p, m, e, err);
 }
 
+/* Of a connection whose other side writes no more a read of 0 bytes is the end, of others it is an empty message. */
+static bool at_end(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	return fsock_int(fd, SOL_SOCKET, SO_TYPE, 0) == SOCK_SEQPACKET && poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP);
+}
+
+/* The kernel shows an empty message to one peek only.  So that the next checkpoint sees it too, all are taken out and sent again, while the job
+ * stands still. */
+static int send_again(struct peek *p, struct om_err *err)
+{
+	struct unix_about a = { 0 };
+	struct fdesc *peer = fsock_unix_about(p->d->st.st_ino, &a) == 0 ? fsock_find(p->f, a.peer) : NULL;
+	size_t n = json_array_size(p->queue), off = 0;
+	om_autofree ssize_t *len = calloc(n + 1, sizeof(*len));
+
+	free(a.icons);
+	for (size_t i = 0; i < n; i++)
+		if (json_object_get(json_array_get(p->queue, i), "fds"))
+			peer = NULL;
+	if (!len || !peer || p->total > MESSAGE_MAX || fsock_int(p->d->dup, SOL_SOCKET, SO_PASSCRED, 0))
+		return 0;	/* what the next checkpoint cannot see is an empty message */
+	for (size_t i = 0; i < n; i++) {
+		len[i] = recv(p->d->dup, p->buf + off, MESSAGE_MAX, MSG_DONTWAIT);
+		if (len[i] < 0)
+			return om_err_sys(err, -errno, "a socket's queue");
+		off += (size_t)len[i];
+	}
+	off = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (send(peer->dup, p->buf + off, (size_t)len[i], MSG_DONTWAIT | MSG_NOSIGNAL) != len[i])
+			return om_err_sys(err, -errno, "a socket's queue");
+		off += (size_t)len[i];
+	}
+	return 0;
+}
+
 /* 1: took one, 0: no more. */
 static int peek_one(struct peek *p, bool records, struct om_err *err)
 {
@@ -357,8 +398,9 @@ static int peek_one(struct peek *p, bool records, struct om_err *err)
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINVAL || errno == ENOTCONN ? 0 : om_err_sys(err, -errno, "cannot look into a socket's queue");
-	if (n == 0 && (!records || (m.msg_namelen == 0 && fsock_int(p->d->dup, SOL_SOCKET, SO_TYPE, 0) == SOCK_SEQPACKET)))
-		return 0;	/* the end */
+	if (n == 0 && (!records || at_end(p->d->dup)))
+		return 0;
+	p->empty |= n == 0;
 	if ((m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || n > MESSAGE_MAX)
 		return files_refuse(p->f, p->d, "a message in its queue is too large");
 	p->total += (size_t)n;
@@ -373,8 +415,13 @@ int fsock_queue_dump(struct ckpt_files *f, struct fdesc *d, bool records, struct
 	int old = fsock_int(d->dup, SOL_SOCKET, SO_PEEK_OFF, -1), zero = 0, r;
 	struct peek p = { .f = f, .d = d };
 
-	if (!f->o.sink)
+	if (!f->o.sink) {
+		/* descriptors may travel there, unseen */
+		int held = 0;
+
+		f->unseen |= ioctl(d->dup, FIONREAD, &held) == 0 && held;
 		return 0;
+	}
 	p.queue = json_array();
 	p.buf = mmap(NULL, 2 * MESSAGE_MAX + 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	p.wall = p.buf + 2 * MESSAGE_MAX;
@@ -390,6 +437,8 @@ int fsock_queue_dump(struct ckpt_files *f, struct fdesc *d, bool records, struct
 		r = 0;
 	if (setsockopt(d->dup, SOL_SOCKET, SO_PEEK_OFF, &old, sizeof(old)) < 0 && r == 0)
 		r = om_err_sys(err, -errno, "cannot look into a socket's queue");
+	if (r == 0 && p.empty && fsock_int(d->dup, SOL_SOCKET, SO_DOMAIN, 0) == AF_UNIX)
+		r = send_again(&p, err);
 	if (json_array_size(p.queue) == 0)
 		json_object_del(d->json, "queue");
 	json_decref(p.queue);

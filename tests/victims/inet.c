@@ -180,9 +180,9 @@ static void run_pending(void)
 	socklen_t len;
 	int l = listener(SOCK_STREAM, AF_INET, &addr, &len), c = connected(&addr, len), a;
 
-	V_CHECK(send(c, "early", 5, 0) == 5);
 	v_ready();
 	v_wait_go();
+	V_CHECK(send(c, "early", 5, 0) == 5);
 	a = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 	V_CHECK(a >= 0);
 	expect(a, "early");

@@ -8,6 +8,7 @@
 #include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -169,6 +170,48 @@ static void run_thread_creds(void)
 	V_EQ(getegid(), 1001);
 }
 
+/* what a client has sent before it was accepted cannot be seen by anybody */
+static void early(int family, struct sockaddr *sa, socklen_t len)
+{
+	int l = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), c = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), a;
+	char buf[8];
+
+	V_CHECK(bind(l, sa, len) == 0 && listen(l, 3) == 0);
+	len = sizeof(struct sockaddr_storage);
+	V_CHECK(getsockname(l, sa, &len) == 0);
+	V_CHECK(connect(c, sa, len) == 0 && write(c, "early", 5) == 5);
+	v_ready();
+	v_wait_go();
+	a = accept4(l, NULL, NULL, SOCK_CLOEXEC);
+	V_EQ(read(a, buf, sizeof(buf)), 5);
+}
+
+static void run_early_unix(void)
+{
+	struct sockaddr_storage sa = { .ss_family = AF_UNIX };
+
+	early(AF_UNIX, (struct sockaddr *)&sa, sizeof(sa_family_t));	/* the kernel names it */
+}
+
+static void run_early_tcp(void)
+{
+	struct sockaddr_storage sa = { 0 };
+
+	*(struct sockaddr_in *)&sa = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	early(AF_INET, (struct sockaddr *)&sa, sizeof(struct sockaddr_in));
+}
+
+static void run_lease(void)
+{
+	int fd = open(v_path("leased"), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	V_CHECK(fd >= 0 && fcntl(fd, F_SETLEASE, F_RDLCK) == 0);
+	v_ready();
+	v_wait_go();
+	V_EQ(fcntl(fd, F_GETLEASE), F_RDLCK);
+	unlink(v_path("leased"));
+}
+
 const struct victim victims_refuse[] = {
 	{ "refuse-seccomp", run_seccomp },
 	{ "refuse-io-uring", run_io_uring },
@@ -178,6 +221,9 @@ const struct victim victims_refuse[] = {
 	{ "refuse-clone-files", run_clone_files },
 	{ "refuse-ptrace", run_ptrace },
 	{ "refuse-packet", run_packet },
+	{ "refuse-early-unix", run_early_unix },
+	{ "refuse-early-tcp", run_early_tcp },
+	{ "refuse-lease", run_lease },
 	{ "refuse-vfork", run_vfork },
 	{ "refuse-thread-creds", run_thread_creds },
 	{ 0 },
