@@ -44,7 +44,7 @@ struct spool_jobs {
 	bool open;			/* a batch is */
 	bool marked;
 	int broken;			/* SQLite has dropped the open batch by itself: nothing can be added to it */
-	uint64_t next_id, next_id_saved;
+	uint64_t next_id;
 };
 
 /* The statement, reset and ready to bind; NULL with *@ret_code and @err. */
@@ -53,6 +53,8 @@ sqlite3_stmt *job_statement(struct spool_jobs *db, enum statement which, int *re
 int job_error(struct spool_jobs *db, int rc, const char *what, struct om_err *err);
 /* Begin the batch if none is open. */
 int job_begin(struct spool_jobs *db, struct om_err *err);
+/* Before records are deleted. */
+int job_save_next_id(struct spool_jobs *db, struct om_err *err);
 /* Step a statement that gives no row. */
 int job_step(struct spool_jobs *db, sqlite3_stmt *st, const char *what, struct om_err *err);
 /* A row of JOB_COLUMNS; -EUCLEAN when a value cannot be right. */

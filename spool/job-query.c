@@ -59,8 +59,7 @@ static int run(struct page *p, int64_t lo, int64_t hi, enum om_job_state state)
 
 	/* an index by name: the planner must not choose by what it guesses of the data */
 	snprintf(text, sizeof(text), "SELECT " JOB_COLUMNS " FROM job %s WHERE key>?1 AND key<=?2%s%s%s%s ORDER BY key LIMIT ?3",
-		 q->nids ? "NOT INDEXED" : state == OM_JOB_NONE ? "NOT INDEXED" : q->name ? "INDEXED BY job_name" :
-		 q->user ? "INDEXED BY job_user" : "INDEXED BY job_state",
+		 q->nids || state == OM_JOB_NONE ? "NOT INDEXED" : "INDEXED BY job_state",
 		 state == OM_JOB_NONE ? "" : " AND state=?4", q->user ? " AND user=?5" : "", q->name ? " AND name=?6" : "",
 		 q->nids ? "" : " AND (array=0 OR rest_left>0 OR elements=0)");
 	rc = sqlite3_prepare_v2(p->db->sql, text, -1, &st, NULL);
@@ -150,7 +149,7 @@ int spool_jobs_query(struct spool_jobs *db, const struct spool_query *query, str
 	unsigned states = query->states ? query->states & every : query->all ? 0 : active;
 	int r;
 
-	/* every state of a user or name: still by their index */
+	/* every state of a user or name: by the index, which has these too */
 	if (!states && !query->nids && (query->user || query->name))
 		states = every;
 	r = query->nids ? run_ids(&p, after, states) : run_states(&p, after, INT64_MAX, states);
@@ -412,6 +411,8 @@ int spool_jobs_prune(struct spool_jobs *db, uint64_t before_ns, uint64_t most, u
 		r = find_old(&p, before_ns, over > most ? over - most : 0, &k);
 	if (r == 0 && k.n)
 		r = job_begin(db, err);
+	if (r == 0 && k.n)
+		r = job_save_next_id(db, err);
 	for (size_t i = 0; i < k.n && r == 0 && p.left; i++)
 		r = delete_job(&p, k.key[i]);
 	free(k.key);

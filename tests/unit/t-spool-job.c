@@ -275,6 +275,14 @@ static void has(struct spool_jobs *db, uint64_t id, int32_t elem, bool there)
 
 /* ---- use ---- */
 
+static struct om_job_id gone[4096];
+static int ngone;
+static void note_gone(void *arg, struct om_job_id id)
+{
+	(void)arg;
+	gone[ngone++] = id;
+}
+
 static void all_comes_back(void **state)
 {
 	struct spool_jobs *db = opened(dir);
@@ -340,11 +348,16 @@ static void ids_are_never_given_twice(void **state)
 	assert_int_equal(job.id.id, 3);
 	set_state(db, &job, OM_JOB_DONE);
 	committed(db);
+	assert_int_equal(spool_jobs_commit(db, NULL), 0);	/* nothing to do */
+	/* its record is deleted: the id stays used */
+	ngone = 0;
+	assert_int_equal(spool_jobs_prune(db, UINT64_MAX, 0, 100, note_gone, NULL, NULL), 1);
+	committed(db);
 	last = job.id.id;
-	assert_int_equal(spool_jobs_commit(db, NULL), 0);
+	has(db, last, OM_ELEM_NONE, false);
 	spool_jobs_close(db);
 	db = opened(dir);
-	assert_true(insert(db, "a", "").id.id > last);
+	assert_int_equal(insert(db, "a", "").id.id, last + 1);
 	spool_jobs_close(db);		/* an open batch is dropped */
 	db = opened(dir);
 	has(db, last + 1, OM_ELEM_NONE, false);
@@ -560,14 +573,6 @@ static void queries(void **state)
 
 /* ---- history ---- */
 
-static struct om_job_id gone[4096];
-static int ngone;
-static void note_gone(void *arg, struct om_job_id id)
-{
-	(void)arg;
-	gone[ngone++] = id;
-}
-
 static void history(void **state)
 {
 	struct spool_jobs *db = opened(dir);
@@ -751,8 +756,8 @@ static void wrong_kinds(void **state)
 	not_opened(-EUCLEAN, "unknown format");
 	sql("PRAGMA user_version=1; PRAGMA application_id=5");
 	not_opened(-EUCLEAN, "is not a job database");
-	sql("PRAGMA application_id=1869426737; UPDATE meta SET next_id=2");
-	not_opened(-EUCLEAN, "given already");
+	sql("PRAGMA application_id=1869426737; UPDATE meta SET next_id=-2; DELETE FROM job");
+	not_opened(-EUCLEAN, "out of range");
 	sql("DELETE FROM meta");
 	not_opened(-EUCLEAN, "table is empty");
 	sql("INSERT INTO meta VALUES(9); DROP TABLE meta");
@@ -1128,11 +1133,15 @@ static void many(void **state)
 	assert_int_equal(spool_jobs_query(db, &(struct spool_query){ .limit = 1000 }, &list, &n, &more, NULL), 0);
 	assert_true(n == 1000 && more);
 	free(list);
+	/* nothing to be found: the worst case */
+	assert_int_equal(spool_jobs_query(db, &(struct spool_query){ .user = "carol", .name = "x" }, &list, &n, &more, NULL), 0);
+	assert_true(n == 0 && !more);
+	free(list);
 	t[3] = om_clock_mono_ns();
 	assert_int_equal(spool_jobs_each_active(db, count_one, &active, NULL), 0);
 	assert_int_equal(active, N + 1);
 	t[4] = om_clock_mono_ns();
-	print_message("# %d inserts %" PRIu64 " us, array of 10000 %" PRIu64 " us, two pages %" PRIu64 " us, all active %" PRIu64 " us\n", N,
+	print_message("# %d inserts %" PRIu64 " us, array of 10000 %" PRIu64 " us, three pages %" PRIu64 " us, all active %" PRIu64 " us\n", N,
 		      (t[1] - t[0]) / 1000, (t[2] - t[1]) / 1000, (t[3] - t[2]) / 1000, (t[4] - t[3]) / 1000);
 	spool_spec_destroy(s);
 	spool_jobs_close(db);
