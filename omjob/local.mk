@@ -13,6 +13,7 @@ omjob_libomjob_a_SOURCES = \
 	%D%/undo.h %D%/undo.c \
 	%D%/sink.h %D%/sink.c \
 	%D%/work.h %D%/work.c \
+	%D%/verbs.h %D%/verbs.c %D%/trial.c \
 	%D%/keeper.h %D%/keep.c %D%/tree.c %D%/link.c
 omjob_libomjob_a_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(SECCOMP_CFLAGS)
 
@@ -46,3 +47,6 @@ check_SCRIPTS += tests/sys/t2110-undo.ut
 TESTS += tests/sys/t2120-restore.t tests/sys/t2120-restore.ut
 dist_check_SCRIPTS += tests/sys/t2120-restore.t
 check_SCRIPTS += tests/sys/t2120-restore.ut
+TESTS += tests/sys/t2130-helpers.t tests/sys/t2130-helpers.ut
+dist_check_SCRIPTS += tests/sys/t2130-helpers.t
+check_SCRIPTS += tests/sys/t2130-helpers.ut

@@ -5,12 +5,14 @@
 
 #include "base/mem.h"
 #include "omjob/keeper.h"
+#include "omjob/verbs.h"
 
 static const struct {
 	const char *name;
 	int (*main)(int argc, char **argv);
 } verbs[] = {
-	{ "keep", omj_keep_main },
+	{ "keep", omj_keep_main }, { "list", omj_list_main }, { "show", omj_show_main }, { "verify", omj_verify_main },
+	{ "export", omj_export_main }, { "import", omj_import_main }, { "prune", omj_prune_main },
 };
 
 int main(int argc, char **argv)
