@@ -86,9 +86,14 @@ endif
 if HAVE_CMOCKA
 check_PROGRAMS += tests/unit/t-spool-job
 TESTS += tests/unit/t-spool-job
-tests_unit_t_spool_job_SOURCES = tests/unit/t-spool-job.c
-tests_unit_t_spool_job_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_t_spool_job_SOURCES = tests/unit/t-spool-job.c tests/unit/spool-job.h
+tests_unit_t_spool_job_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_t_spool_job_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
+check_PROGRAMS += tests/unit/t-spool-damage
+TESTS += tests/unit/t-spool-damage
+tests_unit_t_spool_damage_SOURCES = tests/unit/t-spool-damage.c tests/unit/spool-job.h
+tests_unit_t_spool_damage_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS) $(SQLITE_CFLAGS)
+tests_unit_t_spool_damage_LDADD = $(SPOOL_LIBS) $(CMOCKA_LIBS)
 endif
 
 if FUZZERS
