@@ -38,7 +38,13 @@
 #endif
 
 enum { TCP_ESTAB = 1, TCP_SYN_SENT_, TCP_SYN_RECV_, TCP_FIN1, TCP_FIN2, TCP_TW, TCP_CLOSED, TCP_CLOSE_W, TCP_LAST, TCP_LISTENS, TCP_CLOSING_ };
-enum { REUSE_WAIT_MS = 3000 };	/* a connection of the same name in TIME_WAIT may be taken over after a second */
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+enum {
+	REUSE_WAIT_MS = 3000,		/* a connection of the same name in TIME_WAIT may be taken over after a second */
+	LISTEN_WAIT_MS = 65000,		/* the kernel's TIME_WAIT of a minute, in which nobody without SO_REUSEADDR gets the port */
+};
 
 struct addr {
 	union {
@@ -433,6 +439,21 @@ static int on(int fd, int level, int opt)
 	return setsockopt(fd, level, opt, &one, sizeof(one));
 }
 
+/* As root: although connections of the job's earlier life are still in TIME_WAIT there.  A live listener is met by listen(2). */
+static int bind_forced(int fd, const struct addr *local)
+{
+	int r;
+
+	if (!net_admin_repair(fd, 1)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	r = bind(fd, &local->u.sa, local->len);
+	if (!net_admin_repair(fd, TCP_REPAIR_OFF_NO_WP) || on(fd, SOL_SOCKET, SO_REUSEADDR) < 0)
+		return -1;
+	return r;
+}
+
 /* A socket on @local; the options that must be there before bind(2). */
 static int socket_on(const json_t *opts, const struct addr *local, int type, struct om_err *err)
 {
@@ -448,40 +469,67 @@ static int socket_on(const json_t *opts, const struct addr *local, int type, str
 		return om_err_sys(err, -errno, "socket");
 	if (json_object_get(opts, "v6only") && on(fd, IPPROTO_IPV6, IPV6_V6ONLY) < 0)
 		return om_err_sys(err, -errno, "socket");
-	if (bind(fd, &local->u.sa, local->len) < 0)
+	if (bind(fd, &local->u.sa, local->len) < 0 && !(errno == EADDRINUSE && type == SOCK_STREAM && bind_forced(fd, local) == 0))
 		return om_err_sys(err, -errno, "cannot use %s %s again", type == SOCK_STREAM ? "TCP" : "UDP", addr_text(local, text, sizeof(text)));
 	return om_fd_steal(&fd);
 }
 
+/* Does anybody listen there now? */
+static bool is_served(const struct addr *a)
+{
+	om_autofd int fd = socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && (connect(fd, &a->u.sa, a->len) == 0 || errno == EINPROGRESS);
+}
+
+static int listener_open(const json_t *j, int *ret_fd, struct om_err *err)
+{
+	uint64_t until = om_clock_mono_ns() + LISTEN_WAIT_MS * 1000000ULL;
+	struct addr a;
+	int64_t backlog = 0;
+	int fd, r = addr_read(j, "local", &a, err);
+
+	if (r == 0)
+		r = fj_int(j, "backlog", 0, INT_MAX, &backlog, err);
+	if (r < 0)
+		return r;
+	for (;;) {
+		fd = socket_on(json_object_get(j, "opts"), &a, SOCK_STREAM, err);
+		if (fd >= 0 && listen(fd, (int)backlog) == 0)
+			break;
+		r = fd < 0 ? fd : om_err_sys(err, -errno, "cannot listen again");
+		om_fd_close(fd);
+		if (r != -EADDRINUSE || is_served(&a) || om_clock_mono_ns() > until)
+			return r;
+		(void)poll(NULL, 0, 200);
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
 static int plain_open(const json_t *j, int type, int *ret_fd, struct om_err *err)
 {
-	om_autofd int fd = -1;
 	struct addr a;
 	int64_t v = 0;
-	int r = fj_int(j, "family", AF_INET, AF_INET6, &v, err);
+	int fd, r = fj_int(j, "family", AF_INET, AF_INET6, &v, err);
 
 	if (r == 0 && v != AF_INET && v != AF_INET6)
 		r = om_err_set(err, -EBADMSG, "the image is damaged: a socket's family");
 	if (r < 0)
 		return r;
+	if (type == SOCK_STREAM && !strcmp(how_of(j), "listen"))
+		return listener_open(j, ret_fd, err);
 	if (json_object_get(j, "local") && strcmp(how_of(j), "pending")) {
 		r = addr_read(j, "local", &a, err);
 		fd = r < 0 ? r : socket_on(json_object_get(j, "opts"), &a, type, err);
 	} else {
 		fd = socket((int)v, type | SOCK_CLOEXEC, 0);
 		if (fd < 0)
-			(void)om_err_sys(err, -errno, "socket");
+			fd = om_err_sys(err, -errno, "socket");
 	}
 	if (fd < 0)
-		return fd == -1 ? -EIO : fd;
-	if (!strcmp(how_of(j), "listen")) {
-		r = fj_int(j, "backlog", 0, INT_MAX, &v, err);
-		if (r == 0 && listen(fd, (int)v) < 0)
-			r = om_err_sys(err, -errno, "cannot listen again");
-		if (r < 0)
-			return r;
-	}
-	*ret_fd = om_fd_steal(&fd);
+		return fd;
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -498,25 +546,81 @@ static size_t own_listener(const struct ckpt_opened *o, const struct addr *a)
 	return SIZE_MAX;
 }
 
-/* Connect @c, bound to its port, to @to; the same connection may still be in TIME_WAIT from before the restart. */
+/* A socket that will connect from port @from: bound to it, or with only this port to choose from: that is allowed while an earlier connection of
+ * the port is in TIME_WAIT; -1: neither. */
+static int client_on(const struct addr *from, bool bound)
+{
+	uint32_t range = port_of(from) | (uint32_t)port_of(from) << 16;
+	int fd;
+
+	if (bound)
+		return socket_on(NULL, from, SOCK_STREAM, NULL);
+	fd = socket(from->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range)) < 0) {	/* before Linux 6.3 */
+		om_fd_close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* Connect from @from to @to. Where that port cannot be had in time, from another: better another port than no connection. */
 static int connect_patient(int *c, const struct addr *from, const struct addr *to, struct om_err *err)
 {
 	uint64_t until = om_clock_mono_ns() + REUSE_WAIT_MS * 1000000ULL;
+	const uint32_t any = 0;
 	char text[80];
-	bool any = false;
 
-	for (;;) {
-		*c = any ? socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0) : socket_on(NULL, from, SOCK_STREAM, err);
-		if (*c < 0)
-			return any ? om_err_sys(err, -errno, "socket") : *c;
-		if (connect(*c, &to->u.sa, to->len) == 0)
-			return 0;
-		if (errno != EADDRNOTAVAIL || any)
-			return om_err_sys(err, -errno, "cannot connect to TCP %s of the job again", addr_text(to, text, sizeof(text)));
+	for (unsigned try = 0; om_clock_mono_ns() < until && port_of(from); try++) {
+		*c = client_on(from, try % 2 == 0);
+		if (*c >= 0 && connect(*c, &to->u.sa, to->len) == 0)
+			return setsockopt(*c, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &any, sizeof(any)) < 0 && errno != ENOPROTOOPT ?
+				om_err_sys(err, -errno, "socket") : 0;
 		om_fd_close(om_fd_steal(c));
-		any = om_clock_mono_ns() > until;	/* better another port than no connection */
-		if (!any)
+		if (try % 2)
 			(void)poll(NULL, 0, 50);
+	}
+	*c = socket(to->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (*c < 0 || connect(*c, &to->u.sa, to->len) < 0)
+		return om_err_sys(err, -errno, "cannot connect to TCP %s of the job again", addr_text(to, text, sizeof(text)));
+	return 0;
+}
+
+/* A listener for one connection: on @a, or where that port is not to be had on any. */
+static int listener_for_now(const struct addr *a, struct addr *ret, struct om_err *err)
+{
+	om_autofd int fd = socket_on(NULL, a, SOCK_STREAM, NULL);
+
+	*ret = *a;
+	if (fd < 0 || listen(fd, 1) < 0) {
+		if (ret->u.sa.sa_family == AF_INET6)
+			ret->u.in6.sin6_port = 0;
+		else
+			ret->u.in.sin_port = 0;
+		om_fd_close(om_fd_steal(&fd));
+		fd = socket_on(NULL, ret, SOCK_STREAM, err);
+		if (fd < 0)
+			return fd;
+		if (listen(fd, 1) < 0 || addr_get(fd, false, ret) < 0)
+			return om_err_sys(err, -errno, "cannot listen again");
+	}
+	return om_fd_steal(&fd);
+}
+
+/* The other end of our connection @c. Somebody else may have connected to the job's listener as well: he must try again. */
+static int accept_from(int listener, int c, struct om_err *err)
+{
+	struct addr mine, peer;
+	int s;
+
+	if (addr_get(c, false, &mine) < 0)
+		return om_err_sys(err, -errno, "socket");
+	for (;;) {
+		s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (s < 0)
+			return om_err_sys(err, -errno, "cannot accept a connection of the job again");
+		if (addr_get(s, true, &peer) == 0 && addr_same(&mine, &peer))
+			return s;
+		om_fd_close(s);
 	}
 }
 
@@ -526,25 +630,23 @@ static int connection_make(struct ckpt_opened *o, const struct addr *server, con
 {
 	om_autofd int temp = -1;
 	om_autofd int c = -1;
+	struct addr at = *server;
 	int r = 0, s, listener;
 
 	if (l != SIZE_MAX) {
 		r = fopen_need(o, l, err);
 		listener = o->f[l].fd;
 	} else {
-		listener = temp = socket_on(NULL, server, SOCK_STREAM, err);
-		if (temp < 0)
-			return temp;
-		if (listen(temp, 1) < 0)
-			r = om_err_sys(err, -errno, "cannot listen again");
+		listener = temp = listener_for_now(server, &at, err);
+		r = temp < 0 ? temp : 0;
 	}
 	if (r == 0)
-		r = connect_patient(&c, client, server, err);
+		r = connect_patient(&c, client, &at, err);
 	if (r < 0)
 		return r;
-	s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	s = accept_from(listener, c, err);
 	if (s < 0)
-		return om_err_sys(err, -errno, "cannot accept a connection of the job again");
+		return s;
 	*ret_server = s;
 	*ret_client = om_fd_steal(&c);
 	return 0;
