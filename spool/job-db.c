@@ -90,8 +90,11 @@ static const char *const texts[STATEMENTS] = {
 
 int job_damaged(const struct spool_jobs *db, const char *what, struct om_err *err)
 {
-	return om_err_set(err, -EUCLEAN, "job database '%s' is damaged (%s). Nothing was changed. Put a backup in its place, or move " DB_NAME
-			  "* and jobs/ away to begin anew", db->path, what);
+	/* what to do is worth more than the beginning of a long path */
+	size_t n = strlen(db->path), cut = n > 70 ? n - 70 : 0;
+
+	return om_err_set(err, -EUCLEAN, "job database '%s%s' is damaged (%.70s); nothing was changed. Move " DB_NAME "* away and put a backup there, "
+			  "or move jobs/ away too to begin anew", cut ? "..." : "", db->path + cut, what);
 }
 
 static int errno_of(struct spool_jobs *db, int rc)

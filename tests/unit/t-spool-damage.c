@@ -258,7 +258,7 @@ static void damaged_is_refused_and_kept(void **state)
 	fill_some(200);
 	assert_int_equal(db_size(), size);
 	cut(size / 2);
-	not_opened(-EUCLEAN, "Put a backup in its place");
+	not_opened(-EUCLEAN, "or move jobs/ away too to begin anew");
 	assert_int_equal(db_size(), size / 2);
 	snprintf(path, sizeof(path), "%s/omd.db", dir);
 	unlink(path);
@@ -455,27 +455,29 @@ static void commit_fault(void **state)
 
 /* ---- a real file system that is full, then one that is read-only ---- */
 
-static void write_map(const char *path, unsigned id)
+static void poke_proc(const char *path, const char *text)
 {
-	char text[32];
-	int fd = open(path, O_WRONLY | O_CLOEXEC), n = snprintf(text, sizeof(text), "0 %u 1", id);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (fd >= 0) {
-		if (write(fd, text, (size_t)n) != n)
-			_exit(77);
-		close(fd);
-	}
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		_exit(77);
+	close(fd);
 }
 
 /* A tmpfs of 1 MiB on dir, seen by this process only; exits with 77 where that is not allowed. */
 static void mount_small(void)
 {
-	unsigned uid = geteuid();
+	char uids[32], gids[32];
 
-	if (uid && unshare(CLONE_NEWUSER) < 0)
-		_exit(77);
-	if (uid)
-		write_map("/proc/self/uid_map", uid);
+	snprintf(uids, sizeof(uids), "0 %u 1", geteuid());
+	snprintf(gids, sizeof(gids), "0 %u 1", getegid());
+	if (geteuid()) {
+		if (unshare(CLONE_NEWUSER) < 0)
+			_exit(77);
+		poke_proc("/proc/self/uid_map", uids);
+		poke_proc("/proc/self/setgroups", "deny");
+		poke_proc("/proc/self/gid_map", gids);
+	}
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("small", dir, "tmpfs", 0, "size=1m,mode=700") < 0)
 		_exit(77);
@@ -531,7 +533,7 @@ static void on_small_disk(void)
 	committed(db);
 	spool_jobs_close(db);
 	spool_jobs_close(opened(dir));
-	assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_RDONLY, "size=1m"), 0);
+	assert_int_equal(mount(NULL, dir, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
 	if (spool_jobs_open(dir, &db, &e) != -EROFS)
 		fail_msg("read-only: %s", e.text);
 }
