@@ -40,14 +40,17 @@ struct ckpt_stats {
 	uint64_t wall_ns, bytes, pages, pages_kept;
 	unsigned processes, threads;
 };
-struct ckpt_track;			/* dirty tracking of one job between its checkpoints: lives in the keeper, may be NULL */
+/* Dirty tracking of one job between its checkpoints: made by the keeper before it forks its first worker, destroyed at the end. */
+struct ckpt_track;
+int ckpt_track_create(struct ckpt_track **ret, struct om_err *err);
+void ckpt_track_destroy(struct ckpt_track *t);
 struct ckpt_dump_opts {
 	pid_t init;
 	int init_pidfd;
 	bool net_reset;			/* connections to elsewhere are restored as reset instead of refused */
 	bool and_stop;			/* the tree is killed instead of let go (suspend) */
 	const struct ckpt_source *base;	/* the newest checkpoint of this leg, or NULL */
-	struct ckpt_track *track;
+	struct ckpt_track *track;		/* or NULL: every dump is whole */
 	/* Called while the whole tree stands still, after everything was found to be storable; not 0 fails the dump. */
 	int (*frozen)(void *arg, struct om_err *err);
 	/* Called as soon as the tree goes on. */

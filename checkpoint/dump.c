@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* checkpoint/dump.c - one checkpoint, in order: look, freeze, inject and ask, files, twins, thaw; then copy from the twins. */
 #include <errno.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include "checkpoint/json.h"
 #include "checkpoint/pages.h"
 #include "checkpoint/procfs.h"
+#include "checkpoint/track.h"
 #include "checkpoint/twin.h"
 
 /* ---- asking ---- */
@@ -97,7 +99,7 @@ static int proc_ask(struct ckpt_dump *dump, struct ckpt_proc *p)
 		return 0;
 	r = ckpt_remote_gadget(p->pid, &p->gadget, dump->err);
 	if (r == 0)
-		r = ckpt_maps_read(p->pid, ckpt_dump_locked(p->pid), &p->maps, dump->err);
+		r = ckpt_dump_maps(dump, p);
 	if (r == 0)
 		r = om_err_sys(dump->err, om_fault(OM_FI_DUMP_INJECT), "inject into process %d", p->vpid);
 	if (r == 0)
@@ -134,21 +136,6 @@ static int remotes_end(struct ckpt_tree *tree, struct om_err *err)
 	return r;
 }
 
-static int all_twins(struct ckpt_dump *dump)
-{
-	int r = 0;
-
-	for (unsigned i = 0; i < dump->tree.n && r == 0; i++) {
-		struct ckpt_proc *p = &dump->tree.procs[i];
-
-		if (p->zombie)
-			continue;
-		dump->batch.base = p->threads[0].remote.base;
-		r = ckpt_twin_create(p, &dump->batch, dump->err);
-	}
-	return r;
-}
-
 /* Everything that must be done while the tree stands still. */
 static int stand_still(struct ckpt_dump *dump)
 {
@@ -166,8 +153,6 @@ static int stand_still(struct ckpt_dump *dump)
 		r = dump->opts->frozen(dump->opts->arg, dump->err);
 	if (r == 0)
 		r = ckpt_dump_shm_still(dump);
-	if (r == 0)
-		r = all_twins(dump);
 	if (r == 0)
 		r = ckpt_dump_still_memory(dump);
 	return r;
@@ -195,6 +180,7 @@ static int describe(struct ckpt_dump *dump)
 			 "time_ns", (json_int_t)dump->real_ns, "processes", procs, "shm", dump->shm);
 	if (!meta)
 		return om_err_set(dump->err, -ENOMEM, "out of memory");
+	json_object_set_new(meta, "id", ckpt_json_from_hex(dump->id));
 	if (dump->files_desc)
 		json_object_set(meta, "files", dump->files_desc);
 	if (dump->vdso)
@@ -223,6 +209,24 @@ static void dump_done(struct ckpt_dump *dump)
 	json_decref(dump->vdso);
 	json_decref(dump->shm);
 	ckpt_tree_done(&dump->tree);
+	ckpt_tree_done(&dump->look);
+	ckpt_track_done(dump);
+	free(dump->kept);
+}
+
+/* All that can be done while the job runs. */
+static int prepare(struct ckpt_dump *dump)
+{
+	int r = ckpt_look_tree(&dump->look, dump->opts->init, dump->opts->net_reset, dump->why, dump->err);
+
+	if (r == 0)
+		r = om_err_sys(dump->err, ckpt_batch_init(&dump->batch, 0), "dump");
+	if (r == 0 && getrandom(&dump->id, sizeof(dump->id), 0) != sizeof(dump->id))
+		r = om_err_sys(dump->err, -errno, "getrandom");
+	dump->id |= 1;				/* 0: none */
+	if (r == 0)
+		r = ckpt_track_take(dump);
+	return r == 0 ? ckpt_track_before(dump) : r;
 }
 
 int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, struct ckpt_stats *stats, struct ckpt_why *why, struct om_err *err)
@@ -232,13 +236,12 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 	int r, e;
 
 	*stats = (struct ckpt_stats){ 0 };
-	r = ckpt_look(opts->init, opts->net_reset, why, err);
-	if (r < 0)
-		return r;
 	dump.shm = json_array();
-	r = ckpt_batch_init(&dump.batch, 0);
-	if (r < 0)
-		return om_err_sys(err, r, "dump");
+	r = prepare(&dump);
+	if (r < 0) {
+		dump_done(&dump);
+		return r;
+	}
 	stop = om_clock_mono_ns();
 	r = ckpt_tree_freeze(&dump.tree, opts->init, why, err);
 	if (r == 0) {
@@ -252,7 +255,7 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 			e = remotes_end(&dump.tree, r < 0 ? NULL : err);
 			r = r < 0 ? r : e;
 			ckpt_tree_thaw(&dump.tree);
-			stats->stop_ns = om_clock_mono_ns() - stop;
+			stats->stop_ns = om_clock_mono_ns() - stop + dump.pre_stop_ns;
 			if (r == 0 && opts->resumed)
 				opts->resumed(opts->arg);
 		}
@@ -267,6 +270,8 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 		r = ckpt_dump_files_finish(&dump);
 	if (r == 0)
 		r = describe(&dump);
+	if (r == 0 && !opts->and_stop)
+		ckpt_track_leave(&dump);
 	if (opts->and_stop && stats->stop_ns == 0 && dump.tree.n) {
 		if (r == 0)
 			tree_kill(&dump);

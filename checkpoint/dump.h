@@ -6,15 +6,25 @@
 #include "checkpoint/tree.h"
 
 struct ckpt_shm_object;
+struct ckpt_pre {				/* a process that is tracked, before the freeze */
+	pid_t pid;
+	uint64_t start;
+	struct ckpt_shot shot;
+};
 struct ckpt_dump {
 	const struct ckpt_dump_opts *opts;
 	const struct ckpt_sink *sink;
 	struct ckpt_stats *stats;
 	struct ckpt_why *why;
 	struct om_err *err;
+	struct ckpt_tree look;			/* as it was before the freeze, with smaps */
 	struct ckpt_tree tree;
 	struct ckpt_batch batch;
-	uint64_t real_ns, mono_ns, boot_ns;
+	uint64_t real_ns, mono_ns, boot_ns, pre_stop_ns, id;
+	struct ckpt_pre *pre;
+	unsigned npre;
+	json_t *base_meta;
+	uint32_t *kept, nkept;			/* block of the base -> ours + 1 */
 	struct ckpt_files *files;
 	json_t *files_desc, *vdso, *shm;
 	struct ckpt_shm_object *object;		/* shared memory, by number */
@@ -22,9 +32,11 @@ struct ckpt_dump {
 };
 
 /* dump_memory.c */
-bool ckpt_dump_locked(pid_t pid);		/* has it locked memory? then the slow smaps is read */
-int ckpt_dump_still_memory(struct ckpt_dump *dump);	/* what the twins do not have; the tree stands still */
-int ckpt_dump_memory(struct ckpt_dump *dump);	/* from the twins */
+int ckpt_dump_maps(struct ckpt_dump *dump, struct ckpt_proc *p);
+int ckpt_dump_still_memory(struct ckpt_dump *dump);	/* stage or twin; the tree stands still */
+int ckpt_dump_memory(struct ckpt_dump *dump);	/* when it runs again */
+/* look.c: ckpt_look(), keeping the list with the smaps */
+int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err);
 /* dump_shm.c */
 int ckpt_dump_shm_find(struct ckpt_dump *dump);	/* number the objects that are mapped */
 int ckpt_dump_shm_memfd(struct ckpt_dump *dump, int fd, const struct stat *st, json_t *file, struct om_err *err);

@@ -188,9 +188,17 @@ int ckpt_dump_shm_still(struct ckpt_dump *dump)
 
 /* ---- storing, the tree runs ---- */
 
+struct store_run {
+	struct ckpt_packer *k;
+	uint64_t stage;
+	struct om_err *err;
+};
+
 static int run_add(void *arg, uint64_t from, uint64_t to)
 {
-	return ckpt_packer_add(arg, from, to, false, NULL);
+	struct store_run *r = arg;
+
+	return ckpt_packer_add_at(r->k, from, from - r->stage, to - r->stage, false, r->err);
 }
 
 static int object_store(struct ckpt_dump *dump, unsigned i)
@@ -198,15 +206,15 @@ static int object_store(struct ckpt_dump *dump, unsigned i)
 	struct ckpt_shm_object *o = &dump->object[i];
 	uint64_t at = (uintptr_t)o->stage;
 	struct ckpt_packer k;
+	struct store_run run = { &k, at, dump->err };
 	om_autofd int pagemap = ckpt_pagemap_open(getpid(), dump->err);
 	json_t *table, *d;
 	int r = pagemap < 0 ? pagemap : ckpt_packer_init(&k, dump->sink, getpid());
 
 	if (r < 0)
 		return r;
-	k.bias = at;
 	if (o->stage)
-		r = ckpt_pages_scan(pagemap, at, at + o->stage_len, run_add, &k, dump->err);
+		r = ckpt_pages_scan(pagemap, at, at + o->stage_len, run_add, &run, dump->err);
 	if (r == 0)
 		r = ckpt_packer_finish(&k, &table, dump->err);
 	dump->stats->pages += k.pages;

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/proc.h"
-#include "checkpoint/files.h"
+#include "checkpoint/dump.h"
 #include "checkpoint/procfs.h"
 #include "checkpoint/tree.h"
 
@@ -23,16 +23,15 @@ static const struct { const char *flag, *object, *reason; } vm_reasons[] = {
 
 static int areas_look(struct ckpt_proc *p, struct ckpt_why *why, struct om_err *err)
 {
-	struct ckpt_maps m;
-	int r = ckpt_maps_read(p->pid, true, &m, err);
+	int r = ckpt_maps_read(p->pid, true, &p->maps, err);
 
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < m.n && r == 0; i++)
-		for (size_t k = 0; m.area[i].refuse[0] && k < OM_ARRAY_SIZE(vm_reasons); k++)
-			if (strcmp(m.area[i].refuse, vm_reasons[k].flag) == 0)
-				r = ckpt_refuse(why, p, m.area[i].name ? m.area[i].name : vm_reasons[k].object, "%s", vm_reasons[k].reason);
-	ckpt_maps_done(&m);
+	for (size_t i = 0; i < p->maps.n && r == 0; i++) {
+		const struct ckpt_area *a = &p->maps.area[i];
+
+		for (size_t k = 0; a->refuse[0] && k < OM_ARRAY_SIZE(vm_reasons); k++)
+			if (strcmp(a->refuse, vm_reasons[k].flag) == 0)
+				r = ckpt_refuse(why, p, a->name ? a->name : vm_reasons[k].object, "%s", vm_reasons[k].reason);
+	}
 	return r;
 }
 
@@ -96,22 +95,27 @@ static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_
 	return r == -EOPNOTSUPP ? r : 0;
 }
 
-int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
+int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
 {
-	struct ckpt_tree tree = { 0 };
 	struct ckpt_status of_init;
 	int r = ckpt_status_read(init, &of_init);
 
 	if (r < 0)
 		return om_err_sys(err, r, "the job's init");
-	r = ckpt_tree_list(&tree, init, err);
-	for (unsigned i = 0; i < tree.n && r == 0; i++) {
-		r = proc_look(&tree.procs[i], init, &of_init, why, err);
-		if (r < 0 && r != -EOPNOTSUPP && om_pidfd_ended(tree.procs[i].pidfd))
+	r = ckpt_tree_list(tree, init, err);
+	for (unsigned i = 0; i < tree->n && r == 0; i++) {
+		r = proc_look(&tree->procs[i], init, &of_init, why, err);
+		if (r < 0 && r != -EOPNOTSUPP && om_pidfd_ended(tree->procs[i].pidfd))
 			r = 0;			/* it ended while it was looked at */
 	}
-	if (r == 0)
-		r = files_look(&tree, net_reset, why);
+	return r == 0 ? files_look(tree, net_reset, why) : r;
+}
+
+int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
+{
+	struct ckpt_tree tree = { 0 };
+	int r = ckpt_look_tree(&tree, init, net_reset, why, err);
+
 	ckpt_tree_done(&tree);
 	return r;
 }

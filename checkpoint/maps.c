@@ -206,6 +206,28 @@ uint64_t ckpt_maps_gap(const struct ckpt_maps *a, const struct ckpt_maps *b, uin
 	return 0;
 }
 
+const struct ckpt_area *ckpt_maps_at(const struct ckpt_maps *m, uint64_t addr)
+{
+	size_t lo = 0, hi = m->n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (m->area[mid].to <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < m->n && m->area[lo].from <= addr ? &m->area[lo] : NULL;
+}
+
+bool ckpt_maps_hides_file(const struct ckpt_maps *m, uint64_t addr)
+{
+	const struct ckpt_area *a = ckpt_maps_at(m, addr);
+
+	return !a || a->kind == CKPT_AREA_FILE;
+}
+
 /* ---- the description ---- */
 
 json_t *ckpt_maps_pack(const struct ckpt_maps *m)

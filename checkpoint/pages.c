@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fault.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "checkpoint/json.h"
 #include "checkpoint/uapi.h"
@@ -108,6 +110,29 @@ int ckpt_pages_scan(int pagemap, uint64_t from, uint64_t to,
 	return r < 0 ? om_err_sys(err, r, "read pagemap") : 0;
 }
 
+bool ckpt_pages_can_track(void)
+{
+	static int have = -1;
+
+	if (have < 0) {
+		struct pm_scan_arg a = { .size = sizeof(a) };
+		om_autofd int fd = ckpt_pagemap_open(getpid(), NULL);
+
+		have = fd >= 0 && ioctl(fd, PAGEMAP_SCAN, &a) >= 0;
+	}
+	return have;
+}
+
+int ckpt_own_vdso(char *buf, size_t n)
+{
+	const char *vdso = (const char *)getauxval(AT_SYSINFO_EHDR);
+
+	if (!vdso)
+		return -ENOENT;
+	memcpy(buf, vdso, n);
+	return 0;
+}
+
 /* ---- packing ---- */
 
 int ckpt_packer_init(struct ckpt_packer *k, const struct ckpt_sink *sink, pid_t pid)
@@ -161,7 +186,7 @@ static int runs_read(struct ckpt_packer *k, struct om_err *err)
 	ssize_t n;
 
 	for (unsigned i = 0; i < k->nrun; i++)
-		v[i] = (struct iovec){ (void *)k->run[i].addr, k->run[i].pages * (size_t)CKPT_PAGE };
+		v[i] = (struct iovec){ (void *)k->run[i].src, k->run[i].pages * (size_t)CKPT_PAGE };
 	n = process_vm_readv(k->pid, &l, 1, v, k->nrun, 0);
 	if (n == (ssize_t)l.iov_len)
 		return 0;
@@ -177,7 +202,7 @@ static int runs_read(struct ckpt_packer *k, struct om_err *err)
 		for (unsigned i = 0; i < k->nrun; i++) {
 			size_t len = k->run[i].pages * (size_t)CKPT_PAGE;
 
-			n = pread(fd, at, len, (off_t)k->run[i].addr);
+			n = pread(fd, at, len, (off_t)k->run[i].src);
 			if (n != (ssize_t)len) {
 				int e = n < 0 ? -errno : -EIO;
 
@@ -199,7 +224,7 @@ static unsigned squeeze(struct ckpt_packer *k, struct ckpt_extent *x, unsigned *
 	for (unsigned i = 0; i < k->nrun; i++) {
 		for (unsigned p = 0; p < k->run[i].pages; p++, from++) {
 			const char *src = k->buf + from * (size_t)CKPT_PAGE;
-			uint64_t addr = k->run[i].addr - k->bias + p * (uint64_t)CKPT_PAGE;
+			uint64_t addr = k->run[i].addr + p * (uint64_t)CKPT_PAGE;
 
 			if (!k->run[i].keep_zero && is_zero(src))
 				continue;
@@ -245,7 +270,20 @@ static int flush(struct ckpt_packer *k, struct om_err *err)
 	return r;
 }
 
+int ckpt_packer_source(struct ckpt_packer *k, pid_t pid, struct om_err *err)
+{
+	int r = flush(k, err);
+
+	k->pid = pid;
+	return r;
+}
+
 int ckpt_packer_add(struct ckpt_packer *k, uint64_t from, uint64_t to, bool keep_zero, struct om_err *err)
+{
+	return ckpt_packer_add_at(k, from, from, to, keep_zero, err);
+}
+
+int ckpt_packer_add_at(struct ckpt_packer *k, uint64_t src, uint64_t from, uint64_t to, bool keep_zero, struct om_err *err)
 {
 	while (from < to) {
 		uint64_t pages = (to - from) / CKPT_PAGE;
@@ -256,10 +294,12 @@ int ckpt_packer_add(struct ckpt_packer *k, uint64_t from, uint64_t to, bool keep
 		pages = pages < CKPT_BLOCK_PAGES - k->fill ? pages : CKPT_BLOCK_PAGES - k->fill;
 		pages = pages < edge ? pages : edge;
 		k->run[k->nrun].addr = from;
+		k->run[k->nrun].src = src;
 		k->run[k->nrun].pages = (uint32_t)pages;
 		k->run[k->nrun++].keep_zero = keep_zero;
 		k->fill += (unsigned)pages;
 		from += pages * CKPT_PAGE;
+		src += pages * CKPT_PAGE;
 		if (k->fill == CKPT_BLOCK_PAGES || (pages == edge && k->fill >= CKPT_BLOCK_PAGES / 2))
 			r = flush(k, err);
 		if (r < 0)
@@ -301,6 +341,21 @@ static int extents_check(const char *raw, size_t n, uint64_t limit, struct ckpt_
 			return -EUCLEAN;
 	}
 	return 0;
+}
+
+int ckpt_packer_extents(struct ckpt_packer *k, struct ckpt_extent **ret, size_t *ret_n, struct om_err *err)
+{
+	size_t n;
+	int r = flush(k, err);
+
+	if (r < 0)
+		return r;
+	n = k->table.len / sizeof(**ret);
+	*ret = calloc(n + 1, sizeof(**ret));
+	if (!*ret)
+		return om_err_set(err, -ENOMEM, "out of memory");
+	*ret_n = n;
+	return extents_check(k->table.data, n, UINT64_MAX, *ret);
 }
 
 int ckpt_extents_read(const struct ckpt_source *src, const json_t *obj, uint64_t limit, struct ckpt_extent **ret, size_t *ret_n,

@@ -98,6 +98,15 @@ int ckpt_stat_read(pid_t pid, uint64_t ret[CKPT_STAT_FIELDS])
 	return 0;
 }
 
+uint64_t ckpt_anon_pages(pid_t pid)
+{
+	om_autofree char *t = NULL;
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	return om_file_read(path, 65536, &t, NULL) < 0 ? 0 : (number(t, "RssAnon", 10) + number(t, "VmSwap", 10)) / 4;
+}
+
 static int add(pid_t **list, unsigned *n, unsigned *room, long v)
 {
 	if (*n == *room) {

@@ -28,6 +28,8 @@ int ckpt_stat_read(pid_t pid, uint64_t ret[CKPT_STAT_FIELDS]);
 /* The list of numbers in a file like children, or the names of a folder like task: heap array, its length. */
 int ckpt_children_read(pid_t pid, pid_t tid, pid_t **ret, unsigned *ret_n);
 int ckpt_tasks_read(pid_t pid, pid_t **ret, unsigned *ret_n);
+/* Pages of private memory that the process has of its own (an estimate from status), 0 if it is not there. */
+uint64_t ckpt_anon_pages(pid_t pid);
 /* readlink of /proc/@pid/@what to a heap string. */
 int ckpt_link_read(pid_t pid, const char *what, char **ret);
 #endif

@@ -49,6 +49,9 @@ static void proc_done(struct ckpt_proc *p)
 		json_decref(p->threads[i].desc);
 	free(p->threads);
 	ckpt_maps_done(&p->maps);
+	if (p->shot)
+		ckpt_shot_done(p->shot);
+	free(p->shot);
 	json_decref(p->desc);
 }
 

@@ -10,6 +10,7 @@
 #include "checkpoint/ckpt.h"
 #include "checkpoint/inject.h"
 #include "checkpoint/maps.h"
+#include "checkpoint/shot.h"
 
 enum {
 	CKPT_PROCS_MAX = 65536,
@@ -35,6 +36,8 @@ struct ckpt_proc {
 	unsigned nthreads;
 	uint64_t gadget;
 	struct ckpt_maps maps;
+	bool flags_missing;			/* some areas' VmFlags are not known yet */
+	struct ckpt_shot *shot;			/* of its memory, NULL before the freeze */
 	pid_t twin;				/* its copy, stopped and seized; 0 = none */
 	json_t *desc;				/* its object in the description */
 };

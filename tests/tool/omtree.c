@@ -25,6 +25,8 @@ static const char help[] =
 	"      --stop             and kill it (\"omtree run\" then ends with 137)\n"
 	"      --net-reset        connections to elsewhere are carried as reset\n"
 	"      --base             build upon the checkpoint before\n"
+	"      --times N          N checkpoints by one keeper, that tracks what is written (implies --base)\n"
+	"      --every MS         so long between two of them (100)\n"
 	"  look DIR               only look whether it could be checkpointed\n"
 	"  restore DIR [N]        continue from checkpoint N (the newest); like run\n"
 	"      --trial            only build everything, then discard it\n"
@@ -200,9 +202,9 @@ static int refused(const struct ckpt_why *w)
 	return 3;
 }
 
-static int cmd_dump(const char *dir, bool stop, bool net_reset, bool use_base)
+static int cmd_dump(const char *dir, bool stop, bool net_reset, bool use_base, struct ckpt_track *track)
 {
-	struct ckpt_dump_opts o = { .init = pid_read(dir), .and_stop = stop, .net_reset = net_reset };
+	struct ckpt_dump_opts o = { .init = pid_read(dir), .and_stop = stop, .net_reset = net_reset, .track = track };
 	struct dirsink d, base = { .blocks = -1 };
 	struct ckpt_stats st = { 0 };
 	struct ckpt_why why = { 0 };
@@ -242,6 +244,30 @@ static int cmd_dump(const char *dir, bool stop, bool net_reset, bool use_base)
 	       (unsigned long long)st.stop_ns / 1000, (unsigned long long)st.wall_ns / 1000, (unsigned long long)st.bytes,
 	       (unsigned long long)st.pages, (unsigned long long)st.pages_kept);
 	return 0;
+}
+
+static int cmd_dumps(const char *dir, bool stop, bool net_reset, unsigned times, unsigned every)
+{
+	struct ckpt_track *track;
+	struct om_err err = { 0 };
+	int r = ckpt_track_create(&track, &err), st = 0;
+
+	if (r < 0)
+		die("dump", &err, r);
+	for (unsigned i = 0; i < times && st == 0; i++) {
+		pid_t pid;
+
+		if (i)
+			usleep(every * 1000);
+		fflush(stdout);
+		pid = fork();
+		if (pid == 0)
+			exit(cmd_dump(dir, stop && i + 1 == times, net_reset, i > 0, track));
+		if (pid < 0 || waitpid(pid, &st, 0) != pid)
+			die("dump", NULL, -errno);
+	}
+	ckpt_track_destroy(track);
+	return WIFEXITED(st) ? WEXITSTATUS(st) : 1;
 }
 
 static int cmd_look(const char *dir, bool net_reset)
@@ -294,10 +320,11 @@ int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "stop", 0, NULL, 's' }, { "net-reset", 0, NULL, 'r' }, { "trial", 0, NULL, 't' }, { "base", 0, NULL, 'b' },
+		{ "times", 1, NULL, 'n' }, { "every", 1, NULL, 'e' },
 		{ "help", 0, NULL, 'h' }, { 0 },
 	};
 	bool stop = false, reset = false, trial = false, base = false;
-	uint64_t v = 0;
+	uint64_t v = 0, times = 0, every = 100;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+hsrtb", longs, NULL)) != -1) {
@@ -317,11 +344,13 @@ int main(int argc, char **argv)
 		return *cmd ? cmd_run(argv[1], cmd) : 2;
 	}
 	optind = 1;
-	while ((c = getopt_long(argc, argv, "hsrtb", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hsrtbn:e:", longs, NULL)) != -1) {
 		stop |= c == 's';
 		reset |= c == 'r';
 		trial |= c == 't';
 		base |= c == 'b';
+		if ((c == 'n' && om_str_u64(optarg, &times) < 0) || (c == 'e' && om_str_u64(optarg, &every) < 0))
+			return 2;
 		if (c == '?')
 			return 2;
 	}
@@ -330,7 +359,8 @@ int main(int argc, char **argv)
 	if (optind + 1 < argc && om_str_u64(argv[optind + 1], &v) < 0)
 		return fputs(help, stderr), 2;
 	if (strcmp(argv[0], "dump") == 0)
-		return cmd_dump(argv[optind], stop, reset, base);
+		return times ? cmd_dumps(argv[optind], stop, reset, (unsigned)times, (unsigned)every) :
+			cmd_dump(argv[optind], stop, reset, base, NULL);
 	if (strcmp(argv[0], "look") == 0)
 		return cmd_look(argv[optind], reset);
 	if (strcmp(argv[0], "restore") == 0)
