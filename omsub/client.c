@@ -28,6 +28,11 @@ bool omc_unreachable(int r)
 	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EPIPE || r == -ETIMEDOUT || r == -ENOTCONN;
 }
 
+bool omc_away(int r)
+{
+	return omc_unreachable(r) || r == -EAGAIN;	/* -EAGAIN: "unavailable" (503) */
+}
+
 static bool answers(const char *path)
 {
 	om_autofd int fd = omc_http_connect(path, NULL);

@@ -29,4 +29,6 @@ int omc_answer_error(const struct omc_answer *a, struct om_err *err);
 int omc_json(struct omc *c, const char *method, const char *path, json_t *body, int timeout_s, json_t **ret, struct om_err *err);
 /* Can -errno of the above mean that the daemon is not there (any more)? */
 bool omc_unreachable(int r);
+/* The same, or that it is about to go: asking again later may help. */
+bool omc_away(int r);
 #endif

@@ -21,6 +21,7 @@
 enum {
 	ANSWER_SECONDS = 120,	/* for requests that are answered at once by a daemon that is well */
 	WAIT_SECONDS = 60,	/* one question of cmd_wait_job */
+	ELEMENTS_PAGE = 1000,
 	AWAY_SECONDS = 60,	/* how long a daemon that is being restarted is waited for */
 };
 
@@ -101,6 +102,16 @@ int cmd_fail(int r, const struct om_err *err)
 	return r == -EACCES || r == -EPERM ? CMD_DENIED : CMD_FAILED;
 }
 
+int cmd_fail_job(int r, const char *id, struct om_err *err)
+{
+	char start[OM_JOB_ID_TEXT + 8];
+
+	snprintf(start, sizeof(start), "job %s", id);
+	if (!om_str_starts(err->text, start))
+		om_err_wrap(err, r, "%s", start);
+	return cmd_fail(r, err);
+}
+
 int cmd_flush(int rc)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -138,7 +149,7 @@ int cmd_each(struct omc *c, const char *method, const char *what, json_t *body, 
 		/* no deadline: to hold a running job is to checkpoint it first */
 		r = omc_json(c, method, path, body, 0, NULL, &err);
 		if (r < 0) {
-			int code = cmd_fail(om_err_wrap(&err, r, "job %s", ids[i]), &err);
+			int code = cmd_fail_job(r, ids[i], &err);
 
 			worst = code > worst ? code : worst;
 			if (code == CMD_UNREACHABLE)
@@ -169,7 +180,7 @@ int cmd_job_exit(json_t *job)
 	return state && strcmp(state, "done") == 0 ? 0 : CMD_FAILED;
 }
 
-int cmd_wait_job(struct omc *c, const char *id, json_t **ret, struct om_err *err)
+static int wait_end(struct omc *c, const char *id, json_t **ret, struct om_err *err)
 {
 	uint64_t away = 0;
 	char path[128];
@@ -180,7 +191,7 @@ int cmd_wait_job(struct omc *c, const char *id, json_t **ret, struct om_err *err
 		const char *state;
 		int r = omc_json(c, "GET", path, NULL, WAIT_SECONDS + ANSWER_SECONDS, &job, err);
 
-		if (omc_unreachable(r)) {
+		if (omc_away(r)) {
 			/* The job does not end with its daemon: a restarted one knows. */
 			uint64_t now = om_clock_mono_ns();
 
@@ -204,4 +215,54 @@ int cmd_wait_job(struct omc *c, const char *id, json_t **ret, struct om_err *err
 		}
 		json_decref(job);
 	}
+}
+
+/* The highest code among the elements of an array that has ended. */
+static int worst_element(struct omc *c, const char *id, int *worst, struct om_err *err)
+{
+	char path[160], after[OM_JOB_ID_TEXT] = "";
+	bool more = true;
+
+	while (more) {
+		json_t *answer = NULL, *jobs, *job;
+		size_t i;
+		int r;
+
+		snprintf(path, sizeof(path), "/v1/jobs?all=1&limit=%d&id=%s%s%s", ELEMENTS_PAGE, id, *after ? "&after=" : "", after);
+		r = omc_json(c, "GET", path, NULL, ANSWER_SECONDS, &answer, err);
+		if (r < 0)
+			return r;
+		jobs = json_object_get(answer, "jobs");
+		json_array_foreach(jobs, i, job) {
+			int code = strchr(out_str(job, "id"), '_') ? cmd_job_exit(job) : 0;
+
+			*worst = code > *worst ? code : *worst;
+			if (!cmd_is_id(out_str(job, "id")) || om_str_copy(after, sizeof(after), out_str(job, "id")) < 0)
+				r = om_err_set(err, -EBADMSG, "the daemon gave an id that is none");
+		}
+		more = json_is_true(json_object_get(answer, "more")) && json_array_size(jobs);
+		json_decref(answer);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int cmd_wait_job(struct omc *c, const char *id, json_t **ret, int *ret_code, struct om_err *err)
+{
+	json_t *job = NULL;
+	int code, r = wait_end(c, id, &job, err);
+
+	if (r < 0)
+		return r;
+	code = cmd_job_exit(job);
+	if (!strchr(id, '_') && json_is_object(json_object_get(job, "array")))
+		r = worst_element(c, id, &code, err);
+	if (r < 0) {
+		json_decref(job);
+		return r;
+	}
+	*ret = job;
+	*ret_code = code;
+	return 0;
 }

@@ -43,6 +43,8 @@ int cmd_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cmd_usage_getopt(int answer, char *const argv[]);
 /* Prints what @err says and returns the exit code that @r (negative errno of omc_*) stands for. */
 int cmd_fail(int r, const struct om_err *err);
+/* The same about job @id, which is named if the text does not begin with it already. */
+int cmd_fail_job(int r, const char *id, struct om_err *err);
 /* Report standard output that could not be written (disk full): CMD_FAILED instead of CMD_OK. */
 int cmd_flush(int rc);
 
@@ -56,6 +58,7 @@ int cmd_each(struct omc *c, const char *method, const char *what, json_t *body, 
 /* The exit code that the end of @job stands for: its code, 128 + signal, 1 without either. */
 int cmd_job_exit(json_t *job);
 bool cmd_state_ended(const char *state);
-/* Wait for the end of job @id through restarts of the daemon.  0 with the JOB in @ret, or -errno. */
-int cmd_wait_job(struct omc *c, const char *id, json_t **ret, struct om_err *err);
+/* Wait for the end of job @id through restarts of the daemon.  0 with the JOB in @ret and its exit code in @ret_code (of an array
+ * the highest of its elements), or -errno. */
+int cmd_wait_job(struct omc *c, const char *id, json_t **ret, int *ret_code, struct om_err *err);
 #endif

@@ -237,10 +237,12 @@ static int run(struct bag *b, struct om_err *err)
 	while (b->ended < b->n) {
 		int r = fill_window(b, err);
 
-		if (r < 0)
+		/* lost in the middle of a submission: whether those jobs are there is not known, to send them again would run them twice */
+		if (r < 0 && r != -EAGAIN && r != -ECONNREFUSED)
 			return r;
-		r = ask_all(b, err);
-		if (omc_unreachable(r)) {
+		if (r == 0)
+			r = ask_all(b, err);
+		if (omc_away(r)) {
 			uint64_t now = om_clock_mono_ns();
 
 			away = away ? away : now;

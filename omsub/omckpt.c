@@ -128,7 +128,7 @@ static int do_now(struct wish *w, int n, char *const args[])
 		snprintf(path, sizeof(path), "/v1/jobs/%s/checkpoint", args[i]);
 		r = omc_json(&w->c, "POST", path, NULL, 0, &answer, &err);
 		if (r < 0)
-			rc = cmd_fail(om_err_wrap(&err, r, "job %s", args[i]), &err);
+			rc = cmd_fail_job(r, args[i], &err);
 		else if (w->json)
 			print_json(answer);
 		else
@@ -155,7 +155,7 @@ static int do_list(struct wish *w, int n, char *const args[])
 	snprintf(path, sizeof(path), "/v1/jobs/%s/checkpoints", args[0]);
 	r = omc_json(&w->c, "GET", path, NULL, 0, &answer, &err);
 	if (r < 0)
-		return cmd_fail(om_err_wrap(&err, r, "job %s", args[0]), &err);
+		return cmd_fail_job(r, args[0], &err);
 	if (w->json) {
 		print_json(answer);
 		json_decref(answer);
@@ -217,7 +217,7 @@ static int do_show(struct wish *w, int n, char *const args[])
 	if (r == 0)
 		r = omc_json(&w->c, "GET", path, NULL, 0, &answer, &err);
 	if (r < 0)
-		return cmd_fail(om_err_wrap(&err, r, "job %s", t.id), &err);
+		return cmd_fail_job(r, t.id, &err);
 	if (w->json)
 		print_json(answer);
 	else
@@ -314,7 +314,7 @@ static int do_verify(struct wish *w, int n, char *const args[])
 	out_progress_end(&v.progress);
 	if (r == -EBADMSG && !err.code)
 		om_err_set(&err, r, "the daemon's answer cannot be read");
-	r = r < 0 ? cmd_fail(om_err_wrap(&err, r, "job %s", t.id), &err) : verify_result(&t, &v);
+	r = r < 0 ? cmd_fail_job(r, t.id, &err) : verify_result(&t, &v);
 	json_decref(v.last);
 	om_buf_done(&v.line);
 	return r;
@@ -338,7 +338,7 @@ static int do_restore(struct wish *w, int n, char *const args[])
 	r = omc_json(&w->c, "POST", path, body, 0, &answer, &err);
 	json_decref(body);
 	if (r < 0)
-		return cmd_fail(om_err_wrap(&err, r, "job %s", t.id), &err);
+		return cmd_fail_job(r, t.id, &err);
 	if (cmd_is_id(out_str(answer, "id")))
 		puts(out_str(answer, "id"));
 	json_decref(answer);
@@ -421,7 +421,7 @@ static int do_export(struct wish *w, int n, char *const args[])
 	r = find_newest(w, &t, &err);
 	if (r == 0)
 		r = strcmp(args[1], "-") == 0 ? export_to(w, &t, STDOUT_FILENO, "standard output", &err) : export_file(w, &t, args[1], &err);
-	return r < 0 ? cmd_fail(om_err_wrap(&err, r, "job %s", t.id), &err) : CMD_OK;
+	return r < 0 ? cmd_fail_job(r, t.id, &err) : CMD_OK;
 }
 
 /* ---- import ---- */
@@ -499,7 +499,7 @@ static int do_prune(struct wish *w, int n, char *const args[])
 		r = omc_json(&w->c, "POST", path, body, 0, NULL, &err);
 	}
 	json_decref(body);
-	return r < 0 ? cmd_fail(om_err_wrap(&err, r, "job %s", t.id), &err) : CMD_OK;
+	return r < 0 ? cmd_fail_job(r, t.id, &err) : CMD_OK;
 }
 
 /* ---- the verbs ---- */

@@ -176,14 +176,16 @@ static int print_long(struct sink *s, json_t *jobs, struct om_err *err)
 		r = omc_json(s->c, "GET", path, NULL, ASK_SECONDS, &job, err);
 		if (r == -ENOENT)
 			continue;	/* it has gone since the list was made */
+		if (r == -EACCES)
+			r = 0;		/* another user's: the list says what everybody may know */
 		if (r < 0)
 			return r;
 		if (s->list) {
-			r = json_array_append(s->list, job);
+			r = json_array_append(s->list, job ? job : row);
 		} else {
 			if (s->headed)
 				putchar('\n');
-			show_job(job);
+			show_job(job ? job : row);
 			s->headed = true;
 		}
 		json_decref(job);

@@ -242,12 +242,11 @@ static int wait_one(struct omc *oc, const char *id)
 {
 	struct om_err err = { 0 };
 	json_t *job = NULL;
-	int rc, r = cmd_wait_job(oc, id, &job, &err);
+	int rc = 0, r = cmd_wait_job(oc, id, &job, &rc, &err);
 
 	if (r < 0)
 		return cmd_fail(r, &err);
-	rc = cmd_job_exit(job);
-	if (strcmp(out_str(job, "state"), "done") != 0 && !json_is_object(json_object_get(job, "exit")))
+	if (strcmp(out_str(job, "state"), "done") != 0 && *out_str(job, "reason"))
 		cmd_error("job %s %s: %s", id, out_str(job, "state"), out_str(job, "reason"));
 	json_decref(job);
 	return rc;

@@ -35,10 +35,11 @@ static int wait_ids(const char *socket, bool verbose, char *const ids[], int n)
 		return cmd_fail(r, &err);
 	for (int i = 0; i < n; i++) {
 		json_t *job = NULL;
-		int rc;
+		int rc = 0;
 
-		r = cmd_wait_job(&c, ids[i], &job, &err);
-		rc = r < 0 ? cmd_fail(om_err_wrap(&err, r, "job %s", ids[i]), &err) : cmd_job_exit(job);
+		r = cmd_wait_job(&c, ids[i], &job, &rc, &err);
+		if (r < 0)
+			rc = cmd_fail_job(r, ids[i], &err);
 		if (r == 0 && verbose)
 			say(ids[i], job, rc);
 		json_decref(job);

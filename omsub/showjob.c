@@ -145,8 +145,7 @@ void show_job(json_t *job)
 	line_str(job, "name", "name");
 	line_str(job, "user", "user");
 	line_str(job, "state", "state");
-	show_reason(text, sizeof(text), job);
-	line("reason", text);
+	line_str(job, "reason", "reason");
 	end_text(text, sizeof(text), job);
 	line("exit", text);
 	line_number(job, "priority");
