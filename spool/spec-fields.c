@@ -431,6 +431,11 @@ static int f_restore(struct spec_parse *p)
 	return json_is_null(p->v) ? 0 : id_number(p, p->v, &p->run->restore);
 }
 
+static int f_node(struct spec_parse *p)
+{
+	return spec_set_string(p, SPOOL_NAME_MAX, &p->run->node);
+}
+
 /* follows from the id; there for people and other readers */
 static int f_array_index(struct spec_parse *p)
 {
@@ -449,6 +454,6 @@ const struct spec_field spec_fields[] = {
 	{ "keep", f_keep, false }, { "restart", f_restart, false }, { "net", f_net, false }, { "files", f_files, false },
 	{ "notify", f_notify, false },
 	{ "id", f_id, true }, { "uid", f_uid, true }, { "gid", f_gid, true }, { "groups", f_groups, true },
-	{ "leg", f_leg, true }, { "restore", f_restore, true }, { "array_index", f_array_index, true },
+	{ "leg", f_leg, true }, { "restore", f_restore, true }, { "array_index", f_array_index, true }, { "node", f_node, true },
 	{ NULL, NULL, false }
 };

@@ -170,6 +170,7 @@ json_t *spool_run_to_json(const struct spool_spec *s, const struct spool_run *ru
 	set(o, "gid", json_integer(run->gid), &bad);
 	set(o, "leg", json_integer(run->leg), &bad);
 	set(o, "restore", run->restore ? json_integer(run->restore) : json_null(), &bad);
+	set_text(o, "node", run->node, &bad);
 	set(o, "array_index", run->id.elem == OM_ELEM_NONE ? json_null() : json_integer(run->id.elem), &bad);
 	if (bad) {
 		json_decref(o);

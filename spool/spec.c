@@ -158,6 +158,8 @@ void spool_spec_destroy(struct spool_spec *s)
 void spool_run_done(struct spool_run *run)
 {
 	free(run->groups);
+	free(run->node);
 	run->groups = NULL;
+	run->node = NULL;
 	run->ngroups = 0;
 }

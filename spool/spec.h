@@ -98,6 +98,7 @@ struct spool_run {
 	size_t ngroups;
 	uint32_t leg;			/* how often it was started before */
 	uint32_t restore;		/* checkpoint to start from; 0: from the beginning */
+	char *node;			/* its name for %x, owned; NULL: not said */
 };
 void spool_run_done(struct spool_run *run);
 /* spec.json as omd writes it; NULL when out of memory.  `array_index` is id.elem. */

@@ -230,7 +230,8 @@ static void run_file(void **state)
 {
 	struct spool_spec *s = accepted(everything), *again = NULL;
 	gid_t groups[] = { 5, 100 };
-	struct spool_run run = { .id = { 17, 3 }, .uid = 1000, .gid = 100, .groups = groups, .ngroups = 2, .leg = 4, .restore = 9 }, back;
+	char node[] = "n1";
+	struct spool_run run = { .id = { 17, 3 }, .uid = 1000, .gid = 100, .groups = groups, .ngroups = 2, .leg = 4, .restore = 9, .node = node }, back;
 	json_t *json = spool_run_to_json(s, &run), *copy;
 	struct om_err e = { 0 };
 
@@ -239,6 +240,8 @@ static void run_file(void **state)
 	assert_int_equal(spool_run_parse(json, &again, &back, &e), 0);
 	assert_true(back.id.id == 17 && back.id.elem == 3 && back.uid == 1000 && back.gid == 100 && back.leg == 4 && back.restore == 9);
 	assert_true(back.ngroups == 2 && back.groups[1] == 100);
+	assert_string_equal(back.node, "n1");
+	spool_run_done(&(struct spool_run){ .groups = NULL });
 	spool_spec_destroy(again);
 	spool_run_done(&back);
 	for (int i = 0; i < 6; i++) {
