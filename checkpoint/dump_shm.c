@@ -27,6 +27,7 @@ struct ckpt_shm_object {
 	char *stage;
 	uint64_t stage_len;
 	bool full;				/* taken whole through a descriptor */
+	bool disk;				/* a removed file: what is not in memory is on its disk */
 };
 
 static bool is_memfd(const char *name)
@@ -42,6 +43,18 @@ static int object_find(struct ckpt_dump *dump, uint64_t dev, uint64_t ino)
 	return -1;
 }
 
+/* A file that lost its name while it is mapped lives on as a memfd: nobody else can have it. */
+static void removed_name(struct ckpt_shm_object *o, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t n = strlen(slash ? slash + 1 : path), tail = strlen(" (deleted)");
+
+	if (n > tail)
+		n -= tail;
+	snprintf(o->name, sizeof(o->name), "%.*s", n > 249 ? 249 : (int)n, slash ? slash + 1 : path);
+	o->disk = true;
+}
+
 static int object_add(struct ckpt_dump *dump, const struct ckpt_proc *p, struct ckpt_area *a)
 {
 	struct ckpt_shm_object *o;
@@ -49,9 +62,8 @@ static int object_add(struct ckpt_dump *dump, const struct ckpt_proc *p, struct 
 	int i = object_find(dump, a->dev, a->ino);
 
 	if (i < 0) {
-		if (!is_memfd(a->name) && strcmp(a->name, "/dev/zero (deleted)") != 0)
-			return ckpt_refuse(dump->why, p, a->name, "%s", strncmp(a->name, "/SYSV", 5) == 0 ? "System V shared memory is mapped" :
-					   "a file without a name is mapped shared");
+		if (strncmp(a->name, "/SYSV", 5) == 0)
+			return ckpt_refuse(dump->why, p, a->name, "System V shared memory is mapped");
 		o = dump->nobjects < OBJECTS_MAX ? reallocarray(dump->object, dump->nobjects + 1, sizeof(*o)) : NULL;
 		if (!o)
 			return om_err_set(dump->err, -ENOMEM, "too many shared memory objects");
@@ -60,6 +72,8 @@ static int object_add(struct ckpt_dump *dump, const struct ckpt_proc *p, struct 
 		o[i] = (struct ckpt_shm_object){ .dev = a->dev, .ino = a->ino };
 		if (is_memfd(a->name))
 			snprintf(o[i].name, sizeof(o[i].name), "%.*s", (int)(n - 7 - strlen(" (deleted)")), a->name + 7);
+		else if (strcmp(a->name, "/dev/zero (deleted)") != 0)
+			removed_name(&o[i], a->name);
 	}
 	o = &dump->object[i];
 	if (a->off + (a->to - a->from) > o->size)
@@ -124,13 +138,26 @@ int ckpt_dump_shm_memfd(struct ckpt_dump *dump, int fd, const struct stat *st, j
 
 /* ---- content through mappings ---- */
 
+/* All of a removed file that is mapped; behind its end a page cannot be read. */
+static int area_copy_disk(struct ckpt_dump *dump, struct ckpt_proc *p, const struct ckpt_area *a)
+{
+	struct ckpt_shm_object *o = &dump->object[a->shm];
+	int r = stage_make(o, dump->err);
+
+	for (uint64_t at = 0; at < a->to - a->from && r == 0; at += CKPT_PAGE)
+		r = ckpt_mem_read(p->pid, a->from + at, o->stage + a->off + at, CKPT_PAGE);
+	return r == -EFAULT ? 0 : om_err_sys(dump->err, r, "read shared memory of process %d", p->vpid);
+}
+
 static int area_copy(struct ckpt_dump *dump, struct ckpt_proc *p, const struct ckpt_area *a)
 {
 	struct ckpt_shm_object *o = &dump->object[a->shm];
 	uint64_t pages = (a->to - a->from) / CKPT_PAGE;
 	struct ckpt_batch *b = &dump->batch;
-	int r = stage_make(o, dump->err);
+	int r = o->disk ? area_copy_disk(dump, p, a) : stage_make(o, dump->err);
 
+	if (o->disk)
+		return r;
 	b->base = p->threads[0].remote.base;
 	for (uint64_t at = 0; at < pages && r == 0; at += MINCORE_PAGES) {
 		uint64_t n = pages - at < MINCORE_PAGES ? pages - at : MINCORE_PAGES, vec;

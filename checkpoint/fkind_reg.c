@@ -30,6 +30,7 @@ static const char deleted[] = " (deleted)";
 static int ghost_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 {
 	size_t n = strlen(d->link) - strlen(deleted);
+	om_autofd int mine = -1;
 	int r;
 
 	/* the inode may have been seen through another description */
@@ -49,6 +50,14 @@ static int ghost_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 		r = fj_put_int(d->json, "ghost", (int64_t)d->aux);
 	if (r == 0)
 		r = fj_put_int(d->json, "mode", d->st.st_mode & 07777);
+	if (r == 0 && f->o.memfd) {
+		/* mapped as well: then the owner of shared memory has it. A description of their own: they may move its offset */
+		mine = fopen_again(d->dup, O_RDONLY | O_NONBLOCK);
+		r = mine < 0 ? 1 : f->o.memfd(f->o.arg, mine, &d->st, d->json, err);
+		if (r != 1)
+			return r;
+		r = 0;
+	}
 	if (r == 0)
 		r = fwritten_content(f, d->dup, &d->st, d->json, err);
 	if (r == -EFBIG)
@@ -159,11 +168,31 @@ static int ghost_make(const char *path, struct om_err *err)
 	return fd < 0 ? om_err_sys(err, -errno, "cannot make the removed file '%s' again", path) : fd;
 }
 
+static int ghost_first(struct ckpt_opened *o, const json_t *j, int *ret, struct om_err *err)
+{
+	om_autofree char *path = NULL;
+	om_autofd int fd = -1;
+	int64_t size;
+	int r = o->opts.memfd ? o->opts.memfd(o->opts.arg, j, ret, err) : 1;
+
+	if (r != 1)
+		return r;
+	r = fj_path(j, "path", &path, err);
+	if (r == 0)
+		r = fj_int(j, "size", 0, INT64_MAX, &size, err);
+	if (r < 0)
+		return r;
+	fd = ghost_make(path, err);
+	r = fd < 0 ? fd : content_load(o->src, j, size, fd, err);
+	if (r == 0)
+		*ret = om_fd_steal(&fd);
+	return r;
+}
+
 static int ghost_open(struct ckpt_opened *o, const json_t *j, int flags, int *ret_fd, struct om_err *err)
 {
 	struct fgroup *g;
-	om_autofree char *path = NULL;
-	int64_t id, size, mode;
+	int64_t id;
 	int fd, r = fj_int(j, "ghost", 1, INT64_MAX, &id, err);
 
 	if (r == 0)
@@ -171,15 +200,7 @@ static int ghost_open(struct ckpt_opened *o, const json_t *j, int flags, int *re
 	if (r < 0)
 		return r;
 	if (g->fd[0] < 0) {
-		r = fj_path(j, "path", &path, err);
-		if (r == 0)
-			r = fj_int(j, "size", 0, INT64_MAX, &size, err);
-		if (r == 0)
-			r = fj_int(j, "mode", 0, 07777, &mode, err);
-		if (r < 0)
-			return r;
-		g->fd[0] = ghost_make(path, err);
-		r = g->fd[0] < 0 ? g->fd[0] : content_load(o->src, j, size, g->fd[0], err);
+		r = ghost_first(o, j, &g->fd[0], err);
 		if (r < 0)
 			return r;
 	}
