@@ -52,8 +52,8 @@ omsub_omckpt_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 omsub_omckpt_LDADD = $(OMSUB_LIBS)
 
 if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/t-omsub-options tests/unit/t-omsub-script tests/unit/t-omsub-yaml
-TESTS += tests/unit/t-omsub-options tests/unit/t-omsub-script tests/unit/t-omsub-yaml
+check_PROGRAMS += tests/unit/t-omsub-options tests/unit/t-omsub-script tests/unit/t-omsub-yaml tests/unit/t-omsub-http tests/unit/t-omsub-out
+TESTS += tests/unit/t-omsub-options tests/unit/t-omsub-script tests/unit/t-omsub-yaml tests/unit/t-omsub-http tests/unit/t-omsub-out
 tests_unit_t_omsub_options_SOURCES = tests/unit/t-omsub-options.c
 tests_unit_t_omsub_options_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_t_omsub_options_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
@@ -63,6 +63,12 @@ tests_unit_t_omsub_script_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
 tests_unit_t_omsub_yaml_SOURCES = tests/unit/t-omsub-yaml.c
 tests_unit_t_omsub_yaml_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_t_omsub_yaml_LDADD = $(OMJOBSPEC_LIBS) $(OMSUB_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_omsub_http_SOURCES = tests/unit/t-omsub-http.c
+tests_unit_t_omsub_http_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_omsub_http_LDADD = $(OMSUB_LIBS) $(CMOCKA_LIBS)
+tests_unit_t_omsub_out_SOURCES = tests/unit/t-omsub-out.c
+tests_unit_t_omsub_out_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_omsub_out_LDADD = $(OMSUB_LIBS) $(CMOCKA_LIBS)
 endif
 
 EXTRA_DIST += omsub/completion.bash
@@ -84,14 +90,31 @@ TESTS += $(OMSUB_T) $(OMSUB_UT)
 dist_check_SCRIPTS += $(OMSUB_T)
 check_SCRIPTS += $(OMSUB_UT)
 
+# what comes from outside: scripts, YAML files, answers of a daemon
 if FUZZERS
-noinst_PROGRAMS += tests/fuzz/fuzz-script tests/fuzz/fuzz-yaml
-tests_fuzz_fuzz_script_SOURCES = tests/fuzz/fuzz-script.c
+noinst_PROGRAMS += tests/fuzz/fuzz-script tests/fuzz/fuzz-yaml tests/fuzz/fuzz-answer
+tests_fuzz_fuzz_script_SOURCES = tests/fuzz/fuzz-script.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_script_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-tests_fuzz_fuzz_script_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_script_LDADD = $(OMJOBSPEC_LIBS) $(BASE_LIBS)
-tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz-yaml.c
+tests_fuzz_fuzz_script_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_yaml_SOURCES = tests/fuzz/fuzz-yaml.c tests/fuzz/fuzz.h
 tests_fuzz_fuzz_yaml_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
-tests_fuzz_fuzz_yaml_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_yaml_LDADD = $(OMJOBSPEC_LIBS) $(BASE_LIBS)
+tests_fuzz_fuzz_yaml_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_answer_SOURCES = tests/fuzz/fuzz-answer.c tests/fuzz/fuzz.h
+tests_fuzz_fuzz_answer_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_answer_LDADD = $(OMSUB_LIBS)
+tests_fuzz_fuzz_answer_LDFLAGS = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
 endif
+OMSUB_REPLAY = tests/fuzz/replay-script tests/fuzz/replay-yaml tests/fuzz/replay-answer
+check_PROGRAMS += $(OMSUB_REPLAY)
+TESTS += $(OMSUB_REPLAY)
+tests_fuzz_replay_script_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-script.c tests/fuzz/fuzz.h
+tests_fuzz_replay_script_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_script_LDADD = $(OMJOBSPEC_LIBS) $(BASE_LIBS)
+tests_fuzz_replay_yaml_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-yaml.c tests/fuzz/fuzz.h
+tests_fuzz_replay_yaml_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_yaml_LDADD = $(OMJOBSPEC_LIBS) $(BASE_LIBS)
+tests_fuzz_replay_answer_SOURCES = tests/fuzz/replay.c tests/fuzz/fuzz-answer.c tests/fuzz/fuzz.h
+tests_fuzz_replay_answer_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_replay_answer_LDADD = $(OMSUB_LIBS)
