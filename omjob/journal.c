@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -105,12 +106,20 @@ long omj_rec_parse(const void *data, size_t len, struct omj_rec *ret)
 	return makes_sense(ret) ? (long)n : -EUCLEAN;
 }
 
-int omj_log_head_parse(const void *data, size_t len, uint32_t *ret_flags)
+int omj_log_head_parse(const void *data, size_t len, uint32_t *ret_flags, uint32_t *ret_first)
 {
 	if (len < OMJ_LOG_HEAD || memcmp(data, magic, sizeof(magic)) != 0)
 		return -EUCLEAN;
 	*ret_flags = le32_get((const char *)data + 8);
+	*ret_first = le32_get((const char *)data + 12);
 	return 0;
+}
+
+void omj_log_head_put(char head[OMJ_LOG_HEAD], uint32_t flags, uint32_t first)
+{
+	memcpy(head, magic, sizeof(magic));
+	le32_put(head + 8, flags);
+	le32_put(head + 12, first);
 }
 
 /* ---- the folder ---- */
@@ -120,7 +129,7 @@ void omj_save_name(char *dst, size_t n, uint32_t epoch, uint32_t save)
 	snprintf(dst, n, "%u.s%u", epoch, save);
 }
 
-static int undo_dir_open(int jobdir)
+int omj_undo_dir_open(int jobdir)
 {
 	int fd = openat(jobdir, "undo", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -129,7 +138,7 @@ static int undo_dir_open(int jobdir)
 
 int omj_journal_newest(int jobdir, uint32_t *ret, struct om_err *err)
 {
-	int fd = undo_dir_open(jobdir);
+	int fd = omj_undo_dir_open(jobdir);
 	struct dirent *e;
 	DIR *d;
 
@@ -163,10 +172,10 @@ void omj_journal_done(struct omj_journal *j)
 
 static int log_make(struct omj_journal *j, const char *name, struct om_err *err)
 {
-	char head[OMJ_LOG_HEAD] = "";
+	char head[OMJ_LOG_HEAD];
 	int fd, r;
 
-	memcpy(head, magic, sizeof(magic));
+	omj_log_head_put(head, 0, 0);
 	fd = openat(j->dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return om_err_sys(err, -errno, "undo/%s", name);
@@ -196,7 +205,7 @@ int omj_journal_ready(struct omj_journal *j, struct om_err *err)
 		r = spool_file_sync_dir(j->jobdir, err);
 		if (r < 0)
 			return r;
-		j->dir = undo_dir_open(j->jobdir);
+		j->dir = omj_undo_dir_open(j->jobdir);
 		if (j->dir < 0)
 			return om_err_sys(err, j->dir, "undo");
 	}
@@ -215,7 +224,7 @@ void omj_journal_cut(struct omj_journal *j, uint32_t epoch)
 
 void omj_journal_clear(int jobdir)
 {
-	int fd = undo_dir_open(jobdir);
+	int fd = omj_undo_dir_open(jobdir);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
@@ -225,6 +234,94 @@ void omj_journal_clear(int jobdir)
 	if (d)
 		closedir(d);
 	(void)unlinkat(jobdir, "undo", AT_REMOVEDIR);	/* leftovers are removed with the job's folder */
+}
+
+/* ---- reading ---- */
+
+void omj_log_close(struct omj_log *l)
+{
+	if (l->data)
+		munmap((void *)(uintptr_t)l->data, l->len);
+	om_fd_close(l->fd);
+	free(l->at);
+	*l = (struct omj_log){ .fd = -1 };
+}
+
+static int log_index(struct omj_log *l, struct om_err *err)
+{
+	size_t room = 0, at = OMJ_LOG_HEAD;
+
+	for (;;) {
+		struct omj_rec rec;
+		long n = omj_rec_parse(l->data + at, l->len - at, &rec);
+
+		if (n < 0)
+			return om_err_set(err, -EUCLEAN, "undo/%u.log is damaged at byte %zu", l->epoch, at);
+		if (n == 0)
+			return 0;
+		if (l->n == room) {
+			size_t *more;
+
+			room = room ? room * 2 : 64;
+			more = realloc(l->at, room * sizeof(*more));
+			if (!more)
+				return om_err_set(err, -ENOMEM, "undo/%u.log", l->epoch);
+			l->at = more;
+		}
+		l->at[l->n++] = at;
+		at += (size_t)n;
+	}
+}
+
+int omj_log_get(const struct omj_log *l, size_t i, struct omj_rec *ret)
+{
+	return omj_rec_parse(l->data + l->at[i], l->len - l->at[i], ret) > 0 ? 0 : -EUCLEAN;
+}
+
+int omj_log_open(int dir, uint32_t epoch, struct omj_log *l, struct om_err *err)
+{
+	char name[32];
+	struct stat st;
+
+	*l = (struct omj_log){ .fd = -1, .epoch = epoch, .first = epoch };
+	snprintf(name, sizeof(name), "%u.log", epoch);
+	l->fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (l->fd < 0)
+		return errno == ENOENT ? 1 : om_err_sys(err, -errno, "undo/%s", name);
+	if (fstat(l->fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return om_err_set(err, -EUCLEAN, "undo/%s is no file", name);
+	if (st.st_size < OMJ_LOG_HEAD)
+		return 1;	/* its head was not durable: nothing was answered */
+	l->len = (size_t)st.st_size;
+	l->data = mmap(NULL, l->len, PROT_READ, MAP_PRIVATE, l->fd, 0);
+	if (l->data == MAP_FAILED) {
+		l->data = NULL;
+		return om_err_sys(err, -errno, "undo/%s", name);
+	}
+	if (omj_log_head_parse(l->data, l->len, &l->flags, &l->first) < 0 || l->first > epoch)
+		return om_err_set(err, -EUCLEAN, "undo/%s is damaged at its head", name);
+	if (!l->first)
+		l->first = epoch;
+	return log_index(l, err);
+}
+
+void omj_epoch_remove(int dir, uint32_t epoch)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	char name[32];
+
+	while (d && (e = readdir(d))) {
+		unsigned v, s;
+
+		if (sscanf(e->d_name, "%9u.s%9u", &v, &s) == 2 && v == epoch)
+			(void)unlinkat(dir, e->d_name, 0);
+	}
+	if (d)
+		closedir(d);
+	snprintf(name, sizeof(name), "%u.log", epoch);
+	(void)unlinkat(dir, name, 0);	/* its log last: without one its saved files are never looked at */
 }
 
 /* ---- records ---- */

@@ -5,7 +5,7 @@
  * undo/E.log holds the changes of epoch E, undo/E.sN what was saved of a file.  A new epoch begins with each checkpoint (whose description names
  * it) and each keeper; numbers only grow.  To go back to a checkpoint, all epochs from its own on are undone, newest record first (undo.h).
  *
- * A log: 16 bytes of head ("omundo1\n", le32 flags, le32 0), then frames: le32 length of the whole frame, le64 XXH64 of what follows:
+ * A log: 16 bytes of head ("omundo1\n", le32 flags, le32 first epoch that it stands for, 0: only its own (merge.h)), then frames: le32 length of the whole frame, le64 XXH64 of what follows:
  * u8 type, u8 how, le32 mode, uid, gid, le64 dev, ino, birth time ns, size, mtime ns, le32 save, le16 length of path and of path2 (0 bytes included),
  * path, path2. An incomplete last frame was never answered: it is not there.
  * Callers: watch.c, undo.c, keep.c.  Threads: loop thread only. */
@@ -18,7 +18,7 @@
 struct om_err;
 
 enum omj_rec_type {
-	OMJ_REC_CREATE = 1,	/* nothing was at path */
+	OMJ_REC_CREATE = 1,	/* nothing was at path; how LINK: it is a second name of a file that was there before */
 	OMJ_REC_MODIFY,		/* a regular file is about to be written: size, perhaps its content */
 	OMJ_REC_REMOVE,		/* what is at path is about to go away */
 	OMJ_REC_RENAME,		/* path becomes path2 */
@@ -56,8 +56,26 @@ enum {
 int omj_rec_add(struct om_buf *b, const struct omj_rec *rec);
 /* Length of the frame at the beginning of @data with @ret filled; 0: nothing complete is there; -EUCLEAN. */
 long omj_rec_parse(const void *data, size_t len, struct omj_rec *ret);
-/* 0 with flags, or -EUCLEAN */
-int omj_log_head_parse(const void *data, size_t len, uint32_t *ret_flags);
+/* 0, or -EUCLEAN */
+int omj_log_head_parse(const void *data, size_t len, uint32_t *ret_flags, uint32_t *ret_first);
+void omj_log_head_put(char head[OMJ_LOG_HEAD], uint32_t flags, uint32_t first);
+
+/* A whole log in memory, for undo.c and merge.c. */
+struct omj_log {
+	uint32_t epoch, first, flags;	/* first: == epoch unless merged */
+	int fd;
+	const char *data;
+	size_t len;
+	size_t *at;		/* beginnings of the complete records */
+	size_t n;
+};
+/* 0; 1: it is not there or holds nothing; -EUCLEAN, ...  omj_log_close() in any case. */
+int omj_log_open(int dir, uint32_t epoch, struct omj_log *l, struct om_err *err);
+void omj_log_close(struct omj_log *l);
+/* Record @i of it. -EUCLEAN. */
+int omj_log_get(const struct omj_log *l, size_t i, struct omj_rec *ret);
+/* Remove the log and all it has saved. */
+void omj_epoch_remove(int dir, uint32_t epoch);
 
 struct omj_journal {
 	int jobdir, dir;	/* the job's folder; undo/, -1 as long as nothing was recorded */
@@ -69,6 +87,8 @@ struct omj_journal {
 	bool sync;		/* a pending record describes a change that could survive a loss of power */
 };
 
+/* undo/ below the job's folder, or -errno */
+int omj_undo_dir_open(int jobdir);
 /* The newest epoch that has left something, 0: none. */
 int omj_journal_newest(int jobdir, uint32_t *ret, struct om_err *err);
 void omj_journal_init(struct omj_journal *j, int jobdir, uint32_t epoch);

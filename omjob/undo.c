@@ -4,10 +4,8 @@
  * before it), or be undone already. */
 #include "omjob/undo.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -20,18 +18,9 @@
 #include "omjob/journal.h"
 #include "spool/file.h"
 
-struct log {
-	uint32_t epoch;
-	int fd;
-	const char *data;
-	size_t len;
-	size_t *at;		/* beginnings of the records */
-	size_t n;
-};
-
 struct undo {
 	int dir;
-	const struct log *log;
+	const struct omj_log *log;
 	struct om_err *err;
 	char *dirty;		/* folder that is to be synced before the log may forget */
 };
@@ -321,90 +310,17 @@ static int apply(struct undo *u, const struct omj_rec *rec)
 
 /* ---- logs ---- */
 
-static void log_close(struct log *l)
+/* Can it be undone at all? */
+static int log_check(const struct omj_log *l, struct om_err *err)
 {
-	if (l->data)
-		munmap((void *)(uintptr_t)l->data, l->len);
-	om_fd_close(l->fd);
-	free(l->at);
-	*l = (struct log){ .fd = -1 };
-}
+	struct omj_rec rec;
 
-static int log_index(struct log *l, struct om_err *err)
-{
-	size_t room = 0, at = OMJ_LOG_HEAD;
-
-	for (;;) {
-		struct omj_rec rec;
-		long n = omj_rec_parse(l->data + at, l->len - at, &rec);
-
-		if (n < 0)
-			return om_err_set(err, -EUCLEAN, "undo/%u.log is damaged at byte %zu", l->epoch, at);
-		if (n == 0)
-			return 0;
-		if (rec.type == OMJ_REC_CANNOT)
-			return om_err_set(err, -EOPNOTSUPP, "'%s' cannot be brought back: %s", rec.path, rec.path2);
-		if (l->n == room) {
-			size_t *more;
-
-			room = room ? room * 2 : 64;
-			more = realloc(l->at, room * sizeof(*more));
-			if (!more)
-				return om_err_set(err, -ENOMEM, "undo/%u.log", l->epoch);
-			l->at = more;
-		}
-		l->at[l->n++] = at;
-		at += (size_t)n;
-	}
-}
-
-/* 1: it is not there or holds nothing */
-static int log_open(int dir, uint32_t epoch, struct log *l, struct om_err *err)
-{
-	char name[32];
-	uint32_t flags;
-	struct stat st;
-
-	*l = (struct log){ .fd = -1, .epoch = epoch };
-	snprintf(name, sizeof(name), "%u.log", epoch);
-	l->fd = openat(dir, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-	if (l->fd < 0)
-		return errno == ENOENT ? 1 : om_err_sys(err, -errno, "undo/%s", name);
-	if (fstat(l->fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return om_err_set(err, -EUCLEAN, "undo/%s is no file", name);
-	if (st.st_size < OMJ_LOG_HEAD)
-		return 1;	/* its head was not durable: nothing was answered */
-	l->len = (size_t)st.st_size;
-	l->data = mmap(NULL, l->len, PROT_READ, MAP_PRIVATE, l->fd, 0);
-	if (l->data == MAP_FAILED) {
-		l->data = NULL;
-		return om_err_sys(err, -errno, "undo/%s", name);
-	}
-	if (omj_log_head_parse(l->data, l->len, &flags) < 0)
-		return om_err_set(err, -EUCLEAN, "undo/%s is damaged at its head", name);
-	if (flags & OMJ_LOG_BROKEN)
+	if (l->flags & OMJ_LOG_BROKEN)
 		return om_err_set(err, -EOPNOTSUPP, "files cannot be brought back: the journal could not be written (disk full?)");
-	return log_index(l, err);
-}
-
-static void epoch_remove(int dir, uint32_t epoch)
-{
-	DIR *d = fdopendir(dup(dir));
-	struct dirent *e;
-	char name[32];
-
-	if (d)
-		rewinddir(d);
-	while (d && (e = readdir(d))) {
-		unsigned v, s;
-
-		if (sscanf(e->d_name, "%9u.s%9u", &v, &s) == 2 && v == epoch)
-			(void)unlinkat(dir, e->d_name, 0);
-	}
-	if (d)
-		closedir(d);
-	snprintf(name, sizeof(name), "%u.log", epoch);
-	(void)unlinkat(dir, name, 0);	/* its log last: without one its saved files are never looked at */
+	for (size_t i = 0; i < l->n; i++)
+		if (omj_log_get(l, i, &rec) == 0 && rec.type == OMJ_REC_CANNOT)
+			return om_err_set(err, -EOPNOTSUPP, "'%s' cannot be brought back: %s", rec.path, rec.path2);
+	return 0;
 }
 
 /* Everything up to record @i is undone on the disk: forget it. */
@@ -422,17 +338,17 @@ static int progress(struct undo *u, size_t i)
 /* Only removals of what was made may be done again after older ones: the others could take away what an older record has put back. */
 static int log_apply(struct undo *u)
 {
-	const struct log *l = u->log;
+	const struct omj_log *l = u->log;
+	struct omj_rec rec, next = { .type = 0 };
 	unsigned batch = 0;
-	struct omj_rec rec, next;
 	int r;
 
-	if (l->n && omj_rec_parse(l->data + l->at[l->n - 1], l->len - l->at[l->n - 1], &next) <= 0)
+	if (l->n && omj_log_get(l, l->n - 1, &next) < 0)
 		next.type = 0;
 	for (size_t i = l->n; i-- > 0;) {
 		rec = next;
 		next.type = 0;
-		if (!rec.type || (i > 0 && omj_rec_parse(l->data + l->at[i - 1], l->len - l->at[i - 1], &next) <= 0))
+		if (!rec.type || (i > 0 && omj_log_get(l, i - 1, &next) < 0))
 			return om_err_set(u->err, -EUCLEAN, "undo/%u.log changes while it is read", l->epoch);
 		r = apply(u, &rec);
 		if (r < 0)
@@ -449,42 +365,56 @@ static int log_apply(struct undo *u)
 	return 0;
 }
 
-static int epoch_undo(int dir, uint32_t epoch, struct om_err *err)
+/* @first: the first epoch that this log stands for */
+static int epoch_undo(int dir, uint32_t epoch, uint32_t *first, struct om_err *err)
 {
-	struct log l;
+	struct omj_log l;
 	struct undo u = { .dir = dir, .log = &l, .err = err };
-	int r = log_open(dir, epoch, &l, err);
+	int r = omj_log_open(dir, epoch, &l, err);
 
+	*first = l.first;
 	if (r == 0)
 		r = log_apply(&u);
 	free(u.dirty);
-	log_close(&l);
+	omj_log_close(&l);
 	if (r < 0)
 		return r;
-	epoch_remove(dir, epoch);
+	for (uint32_t e = *first; e < epoch; e++)	/* parts of it that a killed merge has left */
+		omj_epoch_remove(dir, e);
+	omj_epoch_remove(dir, epoch);
 	return 0;
+}
+
+static int epoch_check(int dir, uint32_t epoch, uint32_t *first, struct om_err *err)
+{
+	struct omj_log l;
+	int r = omj_log_open(dir, epoch, &l, err);
+
+	*first = l.first;
+	if (r == 0)
+		r = log_check(&l, err);
+	omj_log_close(&l);
+	return r < 0 ? r : 0;
 }
 
 int omj_undo(int jobdir, uint32_t epoch, struct om_err *err)
 {
 	om_autofd int dir = -1;
-	struct log l;
-	uint32_t newest;
+	uint32_t newest, first;
 	int r = omj_journal_newest(jobdir, &newest, err);
 
 	if (r < 0 || newest < epoch || !newest)
 		return r;
-	dir = openat(jobdir, "undo", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	dir = omj_undo_dir_open(jobdir);
 	if (dir < 0)
-		return om_err_sys(err, -errno, "undo");
-	for (uint32_t e = newest; e >= epoch && e > 0; e--) {	/* look at all before anything is changed */
-		r = log_open(dir, e, &l, err);
-		log_close(&l);
+		return om_err_sys(err, dir, "undo");
+	for (uint32_t e = newest; e >= epoch && e > 0; e = first - 1) {	/* look at all before anything is changed */
+		r = epoch_check(dir, e, &first, err);
 		if (r < 0)
 			return r;
 	}
-	for (uint32_t e = newest; e >= epoch && e > 0; e--) {
-		r = epoch_undo(dir, e, err);
+	for (uint32_t e = newest; e >= epoch && e > 0; e = first - 1) {
+		r = epoch_undo(dir, e, &first, err);
 		if (r < 0)
 			return r;
 	}

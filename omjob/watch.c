@@ -452,10 +452,11 @@ static int on_link_at(struct omj_watch *w, const struct call *c, int d1, uint64_
 	if (r < 0)
 		return r;
 	made_now = r == 0 && (from.gone || omj_places_is_new(&w->places, from.path));
-	r = note_create(w, &to);
-	if (r == 0 && !made_now)
-		omj_places_old(&w->places, to.path);	/* a second name of a file that was there before: its changes count */
-	return r;
+	if (made_now)
+		return note_create(w, &to);
+	/* a second name of a file that was there before: its changes count */
+	omj_places_old(&w->places, to.path);
+	return add(w, &to, &(struct omj_rec){ .type = OMJ_REC_CREATE, .how = OMJ_HOW_LINK });
 }
 
 static int on_link(struct omj_watch *w, const struct call *c)

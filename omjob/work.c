@@ -22,6 +22,7 @@
 #include "base/msg.h"
 #include "base/proc.h"
 #include "omjob/keeper.h"
+#include "omjob/merge.h"
 #include "omjob/sink.h"
 #include "omjob/spec.h"
 
@@ -147,6 +148,25 @@ static int work_restore(struct omj_keeper *k, int sock, struct omj_image *im, in
 	return r;
 }
 
+/* What lies before the oldest checkpoint is only needed for a start from the beginning: one log of it is enough. */
+static void journal_shorten(struct omj_keeper *k, struct spool_store *st)
+{
+	om_autofree struct spool_ckpt_info *list = NULL;
+	struct omj_image im = { .im = NULL };
+	struct om_err err = { 0 };
+	size_t n = 0;
+	int r = spool_store_list(st, &list, &n, &err);
+
+	if (r < 0 || n == 0)
+		return;
+	r = omj_image_open(&im, st, list[0].n, &err);
+	if (r == 0)
+		r = omj_journal_merge(k->dirfd, im.note.epoch, &err);
+	omj_image_done(&im);
+	if (r < 0)	/* nothing is lost by it but room on the disk */
+		om_log_warning("job=%s undo journal: %s", k->spec->id, om_err_text(&err, r));
+}
+
 static int work_prune(struct omj_keeper *k, int sock, json_t *drop)
 {
 	json_t *dropped = json_array(), *v;
@@ -166,6 +186,7 @@ static int work_prune(struct omj_keeper *k, int sock, json_t *drop)
 		else if (r != -ENOENT)
 			break;
 	}
+	journal_shorten(k, st);
 	(void)om_msg_send(sock, r < 0 && r != -ENOENT
 			  ? json_pack("{s:s, s:b, s:o, s:s}", "w", "done", "ok", 0, "dropped", dropped, "reason", om_err_text(&err, r))
 			  : json_pack("{s:s, s:b, s:o}", "w", "done", "ok", 1, "dropped", dropped));

@@ -76,6 +76,8 @@ for round in $(seq "${OM_TEST_ROUNDS:-15}"); do
 		2) v=$(tr ' ' '\n' <"/proc/$k/task/$k/children" 2>/dev/null | grep -v "^$(cut -d' ' -f1 r/keeper.lock)\$" | head -n 1) ;;
 		esac
 		kill -9 "${v:-$k}" 2>/dev/null && kills=$((kills + 1))	# no worker just now: the keeper
+		wait $p
+		kill -9 "$k" 2>/dev/null	# a worker that had nothing of the job in its hands: it went on
 	fi
 	wait $p
 	[ ! -e r/exit.json ] || break
@@ -107,6 +109,22 @@ from o null
 omkeep o wait:started wait:exited '{"op":"ack"}' exit >o/log
 is "$(newest o)" null "a job that begins anew has no checkpoints"
 files o | diff want - >o/diff; ok "and the same files at its end" || note "$(cat o/diff o/log o/keeper.log)"
+
+# the journal of what lies before the oldest checkpoint becomes one, and still leads back to the beginning
+job m "$work"; prepare m
+cks=()
+for _ in 1 2 3 4 5 6; do cks+=('{"op":"checkpoint"}' wait:checkpoint); done
+omkeep m wait:started "until:$PWD/m/ready" "${cks[@]}" '{"op":"prune","drop":[1,2]}' wait:pruned '{"op":"prune","drop":[3,4,5]}' wait:pruned kill exit >m/log
+is "$(newest m) $(ls m/ckpt | grep -c ckpt-)" "6 1" "five of six checkpoints are dropped" || note "$(cat m/log)"
+[ "$(find m/undo -name '*.log' | wc -l)" -le 2 ]; ok "their epochs are one" || note "$(ls m/undo)"
+from m 6
+omkeep m wait:started wait:exited '{"op":"ack"}' exit >m/log
+files m | diff want - >m/diff; ok "restored from the one that is left" || note "$(cat m/diff m/log m/keeper.log)"
+job n "$work"; prepare n
+omkeep n wait:started "until:$PWD/n/ready" "${cks[@]}" '{"op":"prune","drop":[1,2]}' wait:pruned '{"op":"prune","drop":[3,4,5]}' wait:pruned kill exit >n/log
+from n null
+omkeep n wait:started wait:exited '{"op":"ack"}' exit >n/log
+files n | diff want - >n/diff; ok "begun anew over the merged journal: the same files" || note "$(cat n/diff n/log n/keeper.log)"
 
 # answers
 job w "$work"; prepare w

@@ -94,7 +94,12 @@ static void wait_event(const char *ev)
 		}
 		r = om_msg_recv(conn, &o);
 		if (r < 0) {
+			int status;
+
 			fprintf(stderr, "omkeep: waiting for '%s': %s\n", ev, strerror(-r));
+			usleep(200000);
+			if (keeper > 0 && waitpid(keeper, &status, WNOHANG) > 0)
+				fprintf(stderr, "omkeep: the keeper has ended, wait status %#x\n", status);
 			exit(EXIT_BROKEN);
 		}
 		json_dumpf(o, stdout, JSON_COMPACT | JSON_SORT_KEYS);
