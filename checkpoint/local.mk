@@ -48,3 +48,6 @@ tests_bin_omtree_LDADD = $(CHECKPOINT_LIBS)
 TESTS += tests/sys/t2200-engine.t tests/sys/t2200-engine.ut
 dist_check_SCRIPTS += tests/sys/t2200-engine.t
 check_SCRIPTS += tests/sys/t2200-engine.ut
+TESTS += tests/sys/t2201-engine-faults.t tests/sys/t2201-engine-faults.ut
+dist_check_SCRIPTS += tests/sys/t2201-engine-faults.t
+check_SCRIPTS += tests/sys/t2201-engine-faults.ut

@@ -68,14 +68,14 @@ static int proc_look(struct ckpt_proc *p, pid_t init, const struct ckpt_status *
 }
 
 /* Descriptors, of processes that run: what is gone when it is looked at stands in nobody's way. */
-static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_why *why)
+static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_why *why, struct om_err *err)
 {
 	const struct ckpt_files_opts o = { .init = tree->init, .net_reset = net_reset };
 	om_autofree struct ckpt_files_proc *list = calloc(tree->n + 1, sizeof(*list));
 	struct ckpt_files *files = NULL;
 	json_t *desc = NULL;
 	unsigned n = 0;
-	int r = list ? ckpt_files_create(&o, &files, NULL) : -ENOMEM;
+	int r = list ? ckpt_files_create(&o, &files, err) : -ENOMEM;
 
 	for (unsigned i = 0; i < tree->n && r == 0; i++) {
 		const struct ckpt_proc *p = &tree->procs[i];
@@ -86,13 +86,13 @@ static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_
 		r = list[n++].desc ? 0 : -ENOMEM;
 	}
 	if (r == 0)
-		r = ckpt_files_dump(files, list, n, &desc, why, NULL);
+		r = ckpt_files_dump(files, list, n, &desc, why, err);
 	json_decref(desc);
 	for (unsigned i = 0; i < n; i++)
 		json_decref(list[i].desc);
 	if (files)
 		ckpt_files_destroy(files);
-	return r == -EOPNOTSUPP ? r : 0;
+	return r == -ESRCH || r == -ENOENT ? 0 : r;
 }
 
 int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
@@ -108,7 +108,7 @@ int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ck
 		if (r < 0 && r != -EOPNOTSUPP && om_pidfd_ended(tree->procs[i].pidfd))
 			r = 0;			/* it ended while it was looked at */
 	}
-	return r == 0 ? files_look(tree, net_reset, why) : r;
+	return r == 0 ? files_look(tree, net_reset, why, err) : r;
 }
 
 int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
