@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* checkpoint/farrange.c - restore in each process: descriptions go to their numbers.
  *
- * First everything of ours that stands on a number of the process is moved away; then what needs this process is made; then all is
- * put in place by dup3(2) and the rest closed.  POSIX locks come last: closing any descriptor of a file drops them. */
+ * What the process does not need is closed; what needs this process is made; then number by number the description that belongs there is
+ * put there by dup3(2), after whoever stands there in its way has moved; the rest is closed.  POSIX locks come last: closing any descriptor of a file drops them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,61 +19,47 @@ struct arrange {
 	struct ckpt_opened *o;
 	size_t which;
 	const json_t *proc, *fds;
-	uint8_t *used;		/* numbers this process will use: one byte each, up to top */
-	int top;
+	int *const *keep;
+	size_t n_keep;
+	int *at;		/* who stands on a number: i + 1 = description i, -(k + 1) = keep[k], 0 = nobody that is needed */
+	int n_at;
 };
 
-static void number_use(void *arg, int fd)
+static int stand_on(struct arrange *a, int fd, int who, struct om_err *err)
 {
-	struct arrange *a = arg;
+	if (fd >= a->n_at) {
+		int n = fd + 1024;
+		int *p = reallocarray(a->at, (size_t)n, sizeof(int));
 
-	if (fd >= 0 && fd < a->top)
-		a->used[fd] = 1;
-}
-
-static bool number_is_used(const struct arrange *a, int fd)
-{
-	return fd >= 0 && fd < a->top && a->used[fd];
-}
-
-static int numbers_collect(struct arrange *a, struct om_err *err)
-{
-	a->top = a->o->low;
-	for (size_t i = 0; i < a->o->n; i++)
-		if (a->o->f[i].kind == &fkind_epoll && a->o->f[i].leader == a->which && a->top < FILES_PER_PROC_MAX)
-			a->top = FILES_PER_PROC_MAX;	/* its targets may have been at numbers closed since */
-	a->used = calloc((size_t)a->top + 1, 1);
-	if (!a->used)
-		return om_err_sys(err, -ENOMEM, "descriptors");
-	for (size_t i = 0; i < json_array_size(a->fds); i++)
-		number_use(a, (int)json_integer_value(json_object_get(json_array_get(a->fds, i), "fd")));
-	for (size_t i = 0; i < a->o->n; i++)
-		if (a->o->f[i].kind == &fkind_epoll && a->o->f[i].leader == a->which)
-			fepoll_numbers(a->o->f[i].json, number_use, a);
+		if (!p)
+			return om_err_sys(err, -ENOMEM, "descriptors");
+		memset(p + a->n_at, 0, (size_t)(n - a->n_at) * sizeof(int));
+		a->at = p;
+		a->n_at = n;
+	}
+	a->at[fd] = who;
 	return 0;
 }
 
-/* Move @fd to a number the process does not use. */
-static int move_away(const struct arrange *a, int *fd, struct om_err *err)
+/* Whoever stands on @fd goes to the lowest free number; if that is wanted too he goes on from there when it is its turn. */
+static int vacate(struct arrange *a, int fd, struct om_err *err)
 {
-	int up = a->o->low;
+	int who = fd < a->n_at ? a->at[fd] : 0, to;
 
-	if (!number_is_used(a, *fd))
+	if (!who)
 		return 0;
-	do {
-		up = fcntl(*fd, F_DUPFD_CLOEXEC, up);
-		if (up < 0 && errno == EINVAL)	/* the limit: look from below */
-			up = fcntl(*fd, F_DUPFD_CLOEXEC, 0);
-		if (up < 0)
-			return om_err_sys(err, -errno, "no descriptor left");
-		if (!number_is_used(a, up))
-			break;
-		om_fd_close(up);
-		up++;
-	} while (up < FILES_PER_PROC_MAX);
-	om_fd_close(*fd);
-	*fd = up;
-	return 0;
+	to = fcntl(fd, F_DUPFD_CLOEXEC, a->o->low);
+	if (to < 0)
+		to = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (to < 0)
+		return om_err_sys(err, -errno, "no descriptor left");
+	om_fd_close(fd);
+	a->at[fd] = 0;
+	if (who > 0)
+		a->o->f[who - 1].fd = to;
+	else
+		*a->keep[-who - 1] = to;
+	return stand_on(a, to, who, err);
 }
 
 int farrange_late(struct ckpt_opened *o, size_t i, struct om_err *err)
@@ -106,14 +92,63 @@ static size_t file_of(const json_t *fds, size_t i)
 	return (size_t)json_integer_value(json_object_get(json_array_get(fds, i), "file"));	/* checked by open_all */
 }
 
-static int away_all(struct arrange *a, int *const keep[], size_t n_keep, struct om_err *err)
+/* Which descriptions this process needs; the others are closed now, that makes room. */
+static int needed_only(struct arrange *a, struct om_err *err)
 {
+	om_autofree uint8_t *need = calloc(a->o->n + 1, 1);
 	int r = 0;
 
-	for (size_t i = 0; i < n_keep && r == 0; i++)
-		r = *keep[i] >= 0 ? move_away(a, keep[i], err) : 0;
-	for (size_t i = 0; i < a->o->n && r == 0; i++)
-		r = a->o->f[i].fd >= 0 ? move_away(a, &a->o->f[i].fd, err) : 0;
+	if (!need)
+		return om_err_sys(err, -ENOMEM, "descriptors");
+	for (size_t i = 0; i < json_array_size(a->fds); i++)
+		need[file_of(a->fds, i)] = 1;
+	for (size_t i = 0; i < a->o->n; i++)
+		if (a->o->f[i].leader == a->which && a->o->f[i].kind == &fkind_epoll)
+			fepoll_files(a->o->f[i].json, need, a->o->n);
+	if (json_object_get(a->proc, "tty"))
+		need[json_integer_value(json_object_get(a->proc, "tty")) < (json_int_t)a->o->n ?
+		     (size_t)json_integer_value(json_object_get(a->proc, "tty")) : a->o->n] = 1;
+	for (size_t i = 0; i < a->o->n && r == 0; i++) {
+		struct fopened *f = &a->o->f[i];
+
+		if (f->fd >= 0 && !need[i])
+			om_fd_close(om_fd_steal(&f->fd));
+		else if (f->fd >= 0)
+			r = stand_on(a, f->fd, (int)i + 1, err);
+	}
+	for (size_t k = 0; k < a->n_keep && r == 0; k++)
+		r = *a->keep[k] >= 0 ? stand_on(a, *a->keep[k], -(int)k - 1, err) : 0;
+	return r;
+}
+
+static int late_make(struct arrange *a, size_t i, struct om_err *err)
+{
+	int r = farrange_late(a->o, i, err);
+
+	return r == 0 ? stand_on(a, a->o->f[i].fd, (int)i + 1, err) : r;
+}
+
+/* The numbers that set @i wants for a moment are free, its targets are there. */
+static int epoll_room(struct arrange *a, size_t i, struct om_err *err)
+{
+	const json_t *targets = json_object_get(a->o->f[i].json, "targets");
+	int64_t fd = 0;
+	size_t file = 0;
+	int r = 0;
+
+	for (size_t k = 0; k < json_array_size(targets) && r == 0; k++) {
+		const json_t *t = json_array_get(targets, k);
+
+		r = fj_int(t, "fd", 0, FILES_PER_PROC_MAX - 1, &fd, err);
+		if (r == 0)
+			r = fopen_index(a->o, t, "file", &file, err);
+		if (r == 0 && a->o->f[file].late && a->o->f[file].fd < 0)
+			r = late_make(a, file, err);
+		if (r == 0)
+			r = vacate(a, (int)fd, err);
+		if (r == 0)
+			r = fepoll_add(a->o, a->o->f[i].fd, t, err);
+	}
 	return r;
 }
 
@@ -125,16 +160,17 @@ static int made_here(struct arrange *a, struct om_err *err)
 	for (size_t i = 0; i < json_array_size(a->fds) && r == 0; i++) {
 		size_t k = file_of(a->fds, i);
 
-		r = o->f[k].late ? farrange_late(o, k, err) : 0;
-		if (r == 0 && o->f[k].fd >= 0)
-			r = move_away(a, &o->f[k].fd, err);
+		if (o->f[k].late && o->f[k].fd < 0)
+			r = late_make(a, k, err);
 	}
 	for (size_t i = 0; i < o->n && r == 0; i++) {
-		if (o->f[i].leader != a->which)
+		if (o->f[i].leader != a->which || o->f[i].fd < 0)
 			continue;
-		if (o->f[i].kind->settle)
+		if (o->f[i].kind == &fkind_epoll)
+			r = epoll_room(a, i, err);
+		else if (o->f[i].kind->settle)
 			r = o->f[i].kind->settle(o, i, err);
-		if (r == 0 && o->f[i].fd >= 0)
+		if (r == 0)
 			r = fowner_arrange(o->f[i].json, o->f[i].fd, err);
 	}
 	return r;
@@ -162,28 +198,53 @@ static int rest_close(const int *list, size_t n)
 	return syscall(SYS_close_range, from, ~0U, 0) < 0 ? -errno : 0;
 }
 
-static int in_place(struct arrange *a, int *const keep[], size_t n_keep, struct om_err *err)
+static int one_in_place(struct arrange *a, const json_t *e, int fd, size_t file, struct om_err *err)
+{
+	struct fopened *f = &a->o->f[file];
+	bool cloexec = fj_true(e, "cloexec");
+	int r = 0;
+
+	if (f->fd == fd) {
+		f->wanted--;
+		f->fixed = true;	/* it stays here, others are made from it */
+		a->at[fd] = 0;
+		r = om_fd_set_cloexec(fd, cloexec);
+		return r < 0 ? om_err_sys(err, r, "descriptor %d", fd) : 0;
+	}
+	r = vacate(a, fd, err);
+	if (r < 0)
+		return r;
+	if (f->fd < 0)
+		return om_err_set(err, -EBADMSG, "descriptor %d was not made", fd);
+	if (dup3(f->fd, fd, cloexec ? O_CLOEXEC : 0) < 0)
+		return om_err_sys(err, -errno, "cannot put a file at descriptor %d", fd);
+	if (--f->wanted == 0 && !f->fixed) {
+		a->at[f->fd] = 0;
+		om_fd_close(om_fd_steal(&f->fd));
+	}
+	return 0;
+}
+
+static int in_place(struct arrange *a, struct om_err *err)
 {
 	size_t n = json_array_size(a->fds), count = 0;
-	om_autofree int *list = calloc(n + n_keep + 1, sizeof(int));
-	int r;
+	om_autofree int *list = calloc(n + a->n_keep + 1, sizeof(int));
+	int r = list ? 0 : om_err_sys(err, -ENOMEM, "descriptors");
 
-	if (!list)
-		return om_err_sys(err, -ENOMEM, "descriptors");
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
+		a->o->f[file_of(a->fds, i)].wanted++;
+	for (size_t i = 0; i < n && r == 0; i++) {
 		const json_t *e = json_array_get(a->fds, i);
 		int fd = (int)json_integer_value(json_object_get(e, "fd"));
-		int from = a->o->f[file_of(a->fds, i)].fd;
 
-		if (from < 0)
-			return om_err_set(err, -EBADMSG, "descriptor %d was not made", fd);
-		if (dup3(from, fd, fj_true(e, "cloexec") ? O_CLOEXEC : 0) < 0)
-			return om_err_sys(err, -errno, "cannot put a file at descriptor %d", fd);
+		r = one_in_place(a, e, fd, file_of(a->fds, i), err);
 		list[count++] = fd;
 	}
-	for (size_t i = 0; i < n_keep; i++)
-		if (*keep[i] >= 0)
-			list[count++] = *keep[i];
+	if (r < 0)
+		return r;
+	for (size_t k = 0; k < a->n_keep; k++)
+		if (*a->keep[k] >= 0)
+			list[count++] = *a->keep[k];
 	qsort(list, count, sizeof(int), int_order);
 	r = rest_close(list, count);
 	for (size_t i = 0; i < a->o->n; i++)
@@ -211,12 +272,10 @@ static int folders_set(const json_t *proc, struct om_err *err)
 	return 0;
 }
 
-static int arrange_all(struct arrange *a, int *const keep[], size_t n_keep, struct om_err *err)
+static int arrange_all(struct arrange *a, struct om_err *err)
 {
-	int r = numbers_collect(a, err);
+	int r = needed_only(a, err);
 
-	if (r == 0)
-		r = away_all(a, keep, n_keep, err);
 	if (r == 0)
 		r = made_here(a, err);
 	if (r == 0)
@@ -224,19 +283,19 @@ static int arrange_all(struct arrange *a, int *const keep[], size_t n_keep, stru
 	if (r == 0)
 		r = folders_set(a->proc, err);
 	if (r == 0)
-		r = in_place(a, keep, n_keep, err);
+		r = in_place(a, err);
 	return r == 0 ? flocks_arrange(a->proc, err) : r;
 }
 
 int ckpt_files_arrange(struct ckpt_opened *o, size_t which, int *const keep[], size_t n_keep, struct om_err *err)
 {
-	struct arrange a = { .o = o, .which = which, .proc = json_array_get(o->procs, which) };
+	struct arrange a = { .o = o, .which = which, .proc = json_array_get(o->procs, which), .keep = keep, .n_keep = n_keep };
 	int r;
 
 	a.fds = json_object_get(a.proc, "fds");
 	if (!json_is_array(a.fds))
 		return om_err_set(err, -EBADMSG, "the image is damaged: a process without descriptors");
-	r = arrange_all(&a, keep, n_keep, err);
-	free(a.used);
+	r = arrange_all(&a, err);
+	free(a.at);
 	return r;
 }

@@ -124,10 +124,25 @@ int files_path_open(const struct ckpt_files *f, const char *path, int flags)
 
 bool files_path_is(const struct ckpt_files *f, const char *path, const struct stat *st)
 {
-	om_autofd int fd = files_path_open(f, path, 0);
 	struct stat now;
 
-	return fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+	if (path[0] != '/')
+		return false;
+	while (path[0] == '/')
+		path++;
+	return fstatat(f->root, path[0] ? path : ".", &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_dev == st->st_dev && now.st_ino == st->st_ino;
+}
+
+bool files_in_proc(struct ckpt_files *f, const struct fdesc *d)
+{
+	struct statfs fs;
+
+	if (!f->fs_known || f->fs_dev != d->st.st_dev) {
+		f->fs_known = fstatfs(d->dup, &fs) == 0;
+		f->fs_dev = d->st.st_dev;
+		f->fs_proc = f->fs_known && fs.f_type == PROC_SUPER_MAGIC;
+	}
+	return f->fs_proc;
 }
 
 pid_t files_vpid(const struct ckpt_files *f, pid_t pid)
@@ -201,8 +216,7 @@ static int desc_order(const void *va, const void *vb)
 		c = order_u64(a->flags, b->flags);
 	if (c)
 		return c;
-	k = syscall(SYS_kcmp, a->dup >= 0 ? getpid() : a->pid, b->dup >= 0 ? getpid() : b->pid, KCMP_FILE,
-		    a->dup >= 0 ? a->dup : a->fd, b->dup >= 0 ? b->dup : b->fd);
+	k = syscall(SYS_kcmp, cmp_files->self, cmp_files->self, KCMP_FILE, a->dup, b->dup);
 	if (k < 0) {
 		cmp_files->kcmp_err = -errno;
 		return a < b ? -1 : 1;
@@ -222,8 +236,8 @@ static void desc_destroy(struct fdesc *d)
 }
 OM_DEFINE_AUTOPTR(fdesc, desc_destroy);
 
-/* Read what identifies descriptor @fd of @pid. */
-static int desc_read(pid_t pid, int fd, struct fdesc **ret, struct om_err *err)
+/* Fetch descriptor @fd of @pid and read what identifies it.  @pidfd -1: it is our own. */
+static int desc_read(pid_t pid, int pidfd, int fd, struct fdesc **ret, struct om_err *err)
 {
 	om_autoptr(fdesc) d = calloc(1, sizeof(*d));
 	char path[64];
@@ -247,9 +261,13 @@ static int desc_read(pid_t pid, int fd, struct fdesc **ret, struct om_err *err)
 	if (r < 0)
 		return om_err_sys(err, r, "%s", path);
 	d->flags = (unsigned)v;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
-	if (stat(path, &d->st) < 0)
-		return om_err_sys(err, -errno, "%s", path);
+	if (pidfd >= 0) {
+		d->dup = om_pidfd_getfd(pidfd, fd);
+		if (d->dup < 0)
+			return om_err_sys(err, d->dup, "descriptor %d of process %d", fd, pid);
+	}
+	if (fstat(pidfd >= 0 ? d->dup : fd, &d->st) < 0)
+		return om_err_sys(err, -errno, "descriptor %d of process %d", fd, pid);
 	*ret = om_steal(d);
 	return 0;
 }
@@ -278,8 +296,8 @@ static int desc_add(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 	return 0;
 }
 
-/* @d (taken over) is known already or becomes a new description; @pidfd -1: d->dup is there. */
-static int desc_place(struct ckpt_files *f, struct fdesc *d, int pidfd, struct fdesc **ret, struct om_err *err)
+/* @d (taken over) is known already or becomes a new description. */
+static int desc_place(struct ckpt_files *f, struct fdesc *d, struct fdesc **ret, struct om_err *err)
 {
 	struct fdesc **at;
 	char path[64];
@@ -300,14 +318,8 @@ static int desc_place(struct ckpt_files *f, struct fdesc *d, int pidfd, struct f
 		desc_destroy(d);
 		return 0;
 	}
-	if (pidfd >= 0)
-		d->dup = om_pidfd_getfd(pidfd, d->fd);
-	r = d->dup < 0 ? d->dup : 0;
-	if (r == 0 && fstat(d->dup, &d->st) < 0)
-		r = -errno;
-	snprintf(path, sizeof(path), "/proc/%d/fd/%d", d->dup >= 0 ? getpid() : d->pid, d->dup >= 0 ? d->dup : d->fd);
-	if (r == 0)
-		r = link_read(path, &d->link);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", d->dup);
+	r = link_read(path, &d->link);
 	if (r == 0)
 		r = desc_add(f, d, err);
 	if (r < 0) {
@@ -323,7 +335,7 @@ static int desc_place(struct ckpt_files *f, struct fdesc *d, int pidfd, struct f
 int files_desc_of_fd(struct ckpt_files *f, int fd, size_t *ret_index, struct om_err *err)
 {
 	struct fdesc *d = NULL, *known = NULL;
-	int r = desc_read(getpid(), fd, &d, err);
+	int r = desc_read(f->self, -1, fd, &d, err);
 
 	if (r < 0) {
 		om_fd_close(fd);
@@ -331,7 +343,7 @@ int files_desc_of_fd(struct ckpt_files *f, int fd, size_t *ret_index, struct om_
 	}
 	d->dup = fd;
 	d->flags &= ~(unsigned)O_CLOEXEC;
-	r = desc_place(f, d, -1, &known, err);
+	r = desc_place(f, d, &known, err);
 	if (r == 0)
 		*ret_index = known->index;
 	return r;
@@ -442,7 +454,7 @@ static int proc_fd_add(struct ckpt_files *f, const struct ckpt_files_proc *p, in
 	struct fdesc *d = NULL, *known = NULL;
 	om_autofree char *info = NULL;
 	bool cloexec;
-	int r = desc_read(p->pid, fd, &d, err);
+	int r = desc_read(p->pid, p->pidfd, fd, &d, err);
 
 	if (r < 0)
 		return r;
@@ -450,7 +462,7 @@ static int proc_fd_add(struct ckpt_files *f, const struct ckpt_files_proc *p, in
 	d->flags &= ~(unsigned)O_CLOEXEC;
 	d->proc = p;
 	info = strstr(d->info, "\nlock:") ? strdup(d->info) : NULL;
-	r = desc_place(f, d, p->pidfd, &known, err);
+	r = desc_place(f, d, &known, err);
 	if (r < 0)
 		return r;
 	if (info)
@@ -616,6 +628,7 @@ int ckpt_files_create(const struct ckpt_files_opts *opts, struct ckpt_files **re
 	if (!f)
 		return om_err_sys(err, -ENOMEM, "descriptors");
 	f->o = *opts;
+	f->self = getpid();
 	if (opts->init)
 		snprintf(path, sizeof(path), "/proc/%d/root", opts->init);
 	f->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -59,6 +59,9 @@ struct ckpt_files {
 	size_t n_descs, room_descs;
 	void *tree;			/* tsearch() of descs: by inode, position, flags, then kcmp */
 	int kcmp_err;
+	pid_t self;
+	bool fs_known, fs_proc;		/* the file system asked about last */
+	dev_t fs_dev;
 	int root;			/* O_PATH of the job's root */
 	json_t *open, *written, *result;
 	struct fwritten *writ;
@@ -76,6 +79,8 @@ struct fopened {			/* one description at restore */
 	int fd;				/* high number; -1: late or let go */
 	bool late;			/* made in the processes */
 	bool busy;			/* being opened */
+	bool fixed;			/* in a process: its descriptor is where it belongs */
+	size_t wanted;			/* in a process: so many numbers are still to be made from it */
 	size_t leader;			/* first process that has it; SIZE_MAX: only in queues */
 	int leader_fd;			/* its lowest number there */
 };
@@ -123,6 +128,8 @@ int files_refuse_proc(struct ckpt_files *f, const struct ckpt_files_proc *p, con
 int files_desc_of_fd(struct ckpt_files *f, int fd, size_t *ret_index, struct om_err *err);
 /* Is @path (of the job) the file @st? */
 bool files_path_is(const struct ckpt_files *f, const char *path, const struct stat *st);
+/* Is it a file of /proc? */
+bool files_in_proc(struct ckpt_files *f, const struct fdesc *d);
 /* Our O_PATH descriptor of the job's @path, or -errno. */
 int files_path_open(const struct ckpt_files *f, const char *path, int flags);
 /* pid (as we see it) to pid in the job: 0 when it is none of the job's. @what: "NSpid", "NSpgid". */
@@ -164,8 +171,10 @@ int fopen_index(const struct ckpt_opened *o, const json_t *obj, const char *key,
 int farrange_late(struct ckpt_opened *o, size_t i, struct om_err *err);
 
 /* ---- fkind_epoll.c ---- */
-/* The numbers that set @j needs for a moment while it is built: calls @use for each. */
-void fepoll_numbers(const json_t *j, void (*use)(void *arg, int fd), void *arg);
+/* Mark the descriptions that set @j watches. */
+void fepoll_files(const json_t *j, uint8_t *need, size_t n);
+/* Add target @t, whose number is free and whose description is there, to @set. */
+int fepoll_add(struct ckpt_opened *o, int set, const json_t *t, struct om_err *err);
 
 /* ---- fkind_pty.c ---- */
 int fpty_dump_proc(struct ckpt_files *f, const struct ckpt_files_proc *p, struct om_err *err);

@@ -96,19 +96,19 @@ static int epoll_open(struct ckpt_opened *o, size_t i, int *ret_fd, struct om_er
 	return 0;
 }
 
-void fepoll_numbers(const json_t *j, void (*use)(void *arg, int fd), void *arg)
+void fepoll_files(const json_t *j, uint8_t *need, size_t n)
 {
 	const json_t *targets = json_object_get(j, "targets");
 
 	for (size_t i = 0; i < json_array_size(targets); i++) {
-		int64_t fd = json_integer_value(json_object_get(json_array_get(targets, i), "fd"));
+		int64_t file = json_integer_value(json_object_get(json_array_get(targets, i), "file"));
 
-		if (fd >= 0 && fd < FILES_PER_PROC_MAX)
-			use(arg, (int)fd);
+		if (file >= 0 && (size_t)file < n)
+			need[file] = 1;
 	}
 }
 
-static int target_add(struct ckpt_opened *o, int set, const json_t *t, struct om_err *err)
+int fepoll_add(struct ckpt_opened *o, int set, const json_t *t, struct om_err *err)
 {
 	int64_t fd, events;
 	struct epoll_event ev = { 0 };
@@ -122,27 +122,15 @@ static int target_add(struct ckpt_opened *o, int set, const json_t *t, struct om
 		r = fj_int(t, "events", 0, UINT32_MAX, &events, err);
 	if (r == 0)
 		r = fj_u64(t, "data", &data, err);
-	if (r == 0)
-		r = farrange_late(o, file, err);
 	if (r < 0)
 		return r;
 	ev.events = (uint32_t)events;
 	ev.data.u64 = data;
 	if (dup3(o->f[file].fd, (int)fd, O_CLOEXEC) < 0 || epoll_ctl(set, EPOLL_CTL_ADD, (int)fd, &ev) < 0)
 		return om_err_sys(err, -errno, "cannot add descriptor %d to an epoll set again", (int)fd);
-	/* a description with another holder stays in the set when this number goes */
+	/* the description has another holder: it stays in the set when this number goes */
 	om_fd_close((int)fd);
 	return 0;
-}
-
-static int epoll_settle(struct ckpt_opened *o, size_t i, struct om_err *err)
-{
-	const json_t *targets;
-	int r = fj_array(o->f[i].json, "targets", TARGETS_MAX, &targets, err);
-
-	for (size_t k = 0; r == 0 && k < json_array_size(targets); k++)
-		r = target_add(o, o->f[i].fd, json_array_get(targets, k), err);
-	return r;
 }
 
 /* ---- inotify: dump ---- */
@@ -372,5 +360,5 @@ static int inotify_settle(struct ckpt_opened *o, size_t i, struct om_err *err)
 	return r;
 }
 
-const struct fkind fkind_epoll = { .name = "epoll", .dump = epoll_dump, .check = epoll_check, .open = epoll_open, .settle = epoll_settle };
+const struct fkind fkind_epoll = { .name = "epoll", .dump = epoll_dump, .check = epoll_check, .open = epoll_open };
 const struct fkind fkind_inotify = { .name = "inotify", .dump = inotify_dump, .check = inotify_check, .open = inotify_open, .settle = inotify_settle };

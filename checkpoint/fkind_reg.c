@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
-#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -67,10 +65,9 @@ static int ghost_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 
 static int reg_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 {
-	struct statfs fs;
 	int r = fj_put_int(d->json, "pos", d->pos);
 
-	if (r == 0 && fstatfs(d->dup, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC)
+	if (r == 0 && files_in_proc(f, d))
 		r = fj_put(d->json, "late", json_true());
 	else if (r == 0)
 		r = fj_put_int(d->json, "size", d->st.st_size);
@@ -89,13 +86,12 @@ static int reg_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 
 static int dir_dump(struct ckpt_files *f, struct fdesc *d, struct om_err *err)
 {
-	struct statfs fs;
 	int r = fj_put_int(d->json, "pos", d->pos);
 
 	(void)err;
 	if (!files_path_is(f, d->link, &d->st))
 		return files_refuse(f, d, "a folder that was removed or cannot be reached");
-	if (r == 0 && fstatfs(d->dup, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC)
+	if (r == 0 && files_in_proc(f, d))
 		r = fj_put(d->json, "late", json_true());
 	return r < 0 ? r : fj_put_path(d->json, "path", d->link);
 }

@@ -155,7 +155,7 @@ static int fd_lift(struct ckpt_opened *o, int *fd)
 {
 	int up = fcntl(*fd, F_DUPFD_CLOEXEC, o->low);
 
-	if (up < 0 && errno == EINVAL)	/* the limit is below */
+	if (up < 0 && (errno == EINVAL || errno == EMFILE))	/* the limit is below */
 		return om_fd_set_cloexec(*fd, 1);
 	if (up < 0)
 		return -errno;
