@@ -61,6 +61,8 @@ int ckpt_item_sigmask_finish(struct ckpt_item_restore *r);
 int ckpt_item_mm_ask(struct ckpt_item_dump *d);
 int ckpt_item_mm_answer(struct ckpt_item_dump *d);
 int ckpt_item_mm_restore(struct ckpt_item_restore *r);
+/* item_lock.c: POSIX locks */
+int ckpt_item_lock_restore(struct ckpt_item_restore *r);
 /* item_process.c: dumpable, subreaper, rlimits, no_new_privs... */
 int ckpt_item_prctl_ask(struct ckpt_item_dump *d);
 int ckpt_item_prctl_answer(struct ckpt_item_dump *d);

@@ -4,6 +4,7 @@
 /* restored in this order, in the leader, before the threads' items */
 const struct ckpt_item ckpt_proc_items[] = {
 	{ "mm", ckpt_item_mm_ask, ckpt_item_mm_answer, ckpt_item_mm_restore, NULL },
+	{ "lock", NULL, NULL, ckpt_item_lock_restore, NULL },
 	{ "rlimit", ckpt_item_rlimit_ask, ckpt_item_rlimit_answer, ckpt_item_rlimit_restore, NULL },
 	{ "sigaction", ckpt_item_sigaction_ask, ckpt_item_sigaction_answer, ckpt_item_sigaction_restore, NULL },
 	{ "prctl", ckpt_item_prctl_ask, ckpt_item_prctl_answer, ckpt_item_prctl_restore, NULL },

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static char path[600];
@@ -103,9 +104,32 @@ static void run_ofd(void)
 	range_locks(F_OFD_SETLK);
 }
 
+/* mapped besides: that the mapping is made again must not drop the locks */
+static void run_posix_mapped(void)
+{
+	int fd = lock_file("mapped");
+	char *p;
+
+	V_CHECK(ftruncate(fd, 4096) == 0);
+	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	V_CHECK(p != MAP_FAILED);
+	memcpy(p, "mapped", 7);
+	owner = getpid();
+	for (int i = 0; i < 3; i++) {
+		struct flock fl = { .l_type = ranges[i].type, .l_start = ranges[i].start, .l_len = ranges[i].len };
+
+		V_CHECK(fcntl(fd, F_SETLK, &fl) == 0);
+	}
+	wait_and_end();
+	v_reap(v_child(ranges_held, NULL));
+	V_CHECK(memcmp(p, "mapped", 7) == 0);
+	unlink(path);
+}
+
 const struct victim victims_lock[] = {
 	{ "lock-flock", run_flock },
 	{ "lock-posix", run_posix },
+	{ "lock-posix-mapped", run_posix_mapped },
 	{ "lock-ofd", run_ofd },
 	{ 0 },
 };
