@@ -12,8 +12,10 @@
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "checkpoint/ckpt.h"
+#include "checkpoint/continue.h"
 #include "checkpoint/dump.h"
 #include "checkpoint/item.h"
 #include "checkpoint/json.h"
@@ -105,15 +107,15 @@ static int proc_ask(struct ckpt_dump *dump, struct ckpt_proc *p)
 	if (r == 0)
 		r = ckpt_remote_begin(&p->threads[0].remote, p->pid, p->gadget, 0, 0, dump->err);
 	dump->batch.base = p->threads[0].remote.base;
+	p->mono_ns = dump->mono_ns;
+	for (unsigned i = 1; i < p->nthreads && r == 0; i++)
+		r = ckpt_remote_begin(&p->threads[i].remote, p->threads[i].tid, p->gadget, 0, dump->batch.base, dump->err);
+	if (r == 0)
+		r = ckpt_continue(p, &dump->batch, dump->err);
 	for (unsigned i = 0; i < p->nthreads && r == 0; i++) {
-		struct ckpt_thread *t = &p->threads[i];
-
-		if (i)
-			r = ckpt_remote_begin(&t->remote, t->tid, p->gadget, 0, dump->batch.base, dump->err);
+		r = thread_ask(dump, p, &p->threads[i]);
 		if (r == 0)
-			r = thread_ask(dump, p, t);
-		if (r == 0)
-			json_array_append(list, t->desc);
+			json_array_append(list, p->threads[i].desc);
 	}
 	return r;
 }
@@ -136,13 +138,38 @@ static int remotes_end(struct ckpt_tree *tree, struct om_err *err)
 	return r;
 }
 
+/* What the time namespace of @pid (a number, or "self") adds to clock @name, in ns. */
+static int64_t clock_offset(const char *pid, const char *name)
+{
+	om_autofree char *text = NULL;
+	long long sec = 0, nsec = 0;
+	char path[48], *line;
+
+	snprintf(path, sizeof(path), "/proc/%s/timens_offsets", pid);
+	if (om_file_read(path, 4096, &text, NULL) < 0)
+		return 0;			/* a kernel without time namespaces */
+	line = strstr(text, name);
+	if (line && sscanf(line + strlen(name), "%lld %lld", &sec, &nsec) == 2)
+		return sec * 1000000000LL + nsec;
+	return 0;
+}
+
+/* The clocks as the job sees them. */
+static void clocks_read(struct ckpt_dump *dump)
+{
+	char init[16];
+
+	snprintf(init, sizeof(init), "%d", dump->opts->init);
+	dump->mono_ns = om_clock_mono_ns() + (uint64_t)(clock_offset(init, "monotonic") - clock_offset("self", "monotonic"));
+	dump->boot_ns = om_clock_boot_ns() + (uint64_t)(clock_offset(init, "boottime") - clock_offset("self", "boottime"));
+}
+
 /* Everything that must be done while the tree stands still. */
 static int stand_still(struct ckpt_dump *dump)
 {
 	int r = 0;
 
-	dump->mono_ns = om_clock_mono_ns();
-	dump->boot_ns = om_clock_boot_ns();
+	clocks_read(dump);
 	for (unsigned i = 0; i < dump->tree.n && r == 0; i++)
 		r = proc_ask(dump, &dump->tree.procs[i]);
 	if (r == 0)

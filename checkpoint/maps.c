@@ -228,6 +228,18 @@ bool ckpt_maps_hides_file(const struct ckpt_maps *m, uint64_t addr)
 	return !a || a->kind == CKPT_AREA_FILE;
 }
 
+int ckpt_maps_insert(struct ckpt_maps *m, uint64_t from, uint64_t to, uint32_t prot)
+{
+	size_t i;
+
+	if (!area_add(m))
+		return -ENOMEM;
+	for (i = m->n - 1; i > 0 && m->area[i - 1].from > from; i--)
+		m->area[i] = m->area[i - 1];
+	m->area[i] = (struct ckpt_area){ .from = from, .to = to, .prot = prot, .kind = CKPT_AREA_ANON };
+	return 0;
+}
+
 /* ---- the description ---- */
 
 json_t *ckpt_maps_pack(const struct ckpt_maps *m)

@@ -50,6 +50,8 @@ int ckpt_maps_read(pid_t pid, bool flags, struct ckpt_maps *ret, struct om_err *
 void ckpt_maps_done(struct ckpt_maps *m);
 /* A gap of @len bytes that is free in both (b may be NULL), above @from; 0: none. */
 uint64_t ckpt_maps_gap(const struct ckpt_maps *a, const struct ckpt_maps *b, uint64_t from, uint64_t len);
+/* Add an anonymous private area. */
+int ckpt_maps_insert(struct ckpt_maps *m, uint64_t from, uint64_t to, uint32_t prot);
 /* The area that has @addr, or NULL. */
 const struct ckpt_area *ckpt_maps_at(const struct ckpt_maps *m, uint64_t addr);
 /* Would a page of zeros at @addr hide a file's content? */

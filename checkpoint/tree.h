@@ -35,6 +35,7 @@ struct ckpt_proc {
 	struct ckpt_thread *threads;		/* [0] is the leader */
 	unsigned nthreads;
 	uint64_t gadget;
+	uint64_t mono_ns;			/* CLOCK_MONOTONIC of the job when it was stopped */
 	struct ckpt_maps maps;
 	bool flags_missing;			/* some areas' VmFlags are not known yet */
 	struct ckpt_shot *shot;			/* of its memory, NULL before the freeze */
