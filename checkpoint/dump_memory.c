@@ -75,6 +75,8 @@ static int stage_fill(struct ckpt_dump *dump, struct ckpt_proc *p)
 		size_t n = sh->staged.r[i].to - sh->staged.r[i].from;
 
 		r = ckpt_mem_read(p->pid, sh->staged.r[i].from, sh->stage + at, n);
+		if (r == -EFAULT)		/* e.g. guard pages before Linux 6.15, pages with a hardware error */
+			return ckpt_refuse(dump->why, p, "memory", "its memory at %#llx cannot be read", (unsigned long long)sh->staged.r[i].from);
 		if (r < 0)
 			return om_err_sys(dump->err, r, "read memory of process %d at %#llx", p->vpid, (unsigned long long)sh->staged.r[i].from);
 		at += n;
@@ -239,6 +241,14 @@ static int proc_dump(struct ckpt_dump *dump, struct ckpt_proc *p)
 	if (r < 0)
 		return om_err_wrap(dump->err, r, "process %d (%s)", p->vpid, p->comm);
 	json_object_set_new(p->desc, "memory", table);
+	for (size_t i = 0; i < p->shot->guards.n; i++) {
+		json_t *list = json_object_get(p->desc, "guards");
+
+		if (!list)
+			json_object_set_new(p->desc, "guards", list = json_array());
+		json_array_append_new(list, json_pack("{sI sI}", "from", (json_int_t)p->shot->guards.r[i].from,
+						      "to", (json_int_t)p->shot->guards.r[i].to));
+	}
 	json_object_set_new(p->desc, "areas", ckpt_maps_pack(&p->maps));
 	return 0;
 }

@@ -221,10 +221,11 @@ struct store_run {
 	struct om_err *err;
 };
 
-static int run_add(void *arg, uint64_t from, uint64_t to)
+static int run_add(void *arg, uint64_t from, uint64_t to, bool guard)
 {
 	struct store_run *r = arg;
 
+	(void)guard;				/* our own memory has none */
 	return ckpt_packer_add_at(r->k, from, from - r->stage, to - r->stage, false, r->err);
 }
 

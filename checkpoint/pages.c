@@ -28,36 +28,57 @@ int ckpt_pagemap_open(pid_t pid, struct om_err *err)
 	return fd < 0 ? om_err_sys(err, -errno, "%s", path) : fd;
 }
 
-/* The kernel's page table walk, from Linux 6.7 on: fast over holes. */
-static int scan_ioctl(int pagemap, uint64_t from, uint64_t to, int (*run)(void *, uint64_t, uint64_t), void *arg)
+uint64_t ckpt_pages_guard_bit(void)
+{
+	static int64_t bit = -1;
+
+	if (bit < 0) {
+		struct pm_scan_arg a = { .size = sizeof(a), .category_mask = PAGE_IS_GUARD };
+		om_autofd int fd = ckpt_pagemap_open(getpid(), NULL);
+
+		bit = fd >= 0 && ioctl(fd, PAGEMAP_SCAN, &a) >= 0 ? PAGE_IS_GUARD : 0;
+	}
+	return (uint64_t)bit;
+}
+
+/* The kernel's page table walk, from Linux 6.7 on: fast over holes.  @a: the categories are filled in. */
+static int scan_ioctl(int pagemap, struct pm_scan_arg *a, ckpt_pages_cb *run, void *arg)
 {
 	struct page_region reg[512];
-	struct pm_scan_arg a = {
-		.size = sizeof(a), .start = from, .end = to, .vec = (uintptr_t)reg, .vec_len = OM_ARRAY_SIZE(reg),
-		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO, .category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED, .return_mask = PAGE_IS_PRESENT,
-	};
-	uint64_t end = from;
+	uint64_t end = a->start;
 
-	while (a.start < to) {
-		int n = ioctl(pagemap, PAGEMAP_SCAN, &a);
+	a->size = sizeof(*a);
+	a->vec = (uintptr_t)reg;
+	a->vec_len = OM_ARRAY_SIZE(reg);
+	while (a->start < a->end) {
+		int n = ioctl(pagemap, PAGEMAP_SCAN, a);
 
 		if (n < 0)
 			return -errno;
 		for (int i = 0; i < n; i++) {
 			/* a restart inside the kernel may give a range twice */
 			uint64_t f = reg[i].start > end ? reg[i].start : end;
-			int r = f < reg[i].end ? run(arg, f, reg[i].end) : 0;
+			int r = f < reg[i].end ? run(arg, f, reg[i].end, reg[i].categories & PAGE_IS_GUARD) : 0;
 
 			if (r < 0)
 				return r;
 			end = reg[i].end > end ? reg[i].end : end;
 		}
-		if (a.walk_end <= a.start)
+		if (a->walk_end <= a->start)
 			break;
-		a.start = a.walk_end;
+		a->start = a->walk_end;
 	}
 	return 0;
+}
+
+static int scan_content(int pagemap, uint64_t from, uint64_t to, ckpt_pages_cb *run, void *arg)
+{
+	struct pm_scan_arg a = {		/* a guard page counts as swapped */
+		.start = from, .end = to, .category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO, .category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED, .return_mask = PAGE_IS_PRESENT | ckpt_pages_guard_bit(),
+	};
+
+	return scan_ioctl(pagemap, &a, run, arg);
 }
 
 enum { PM_CHUNK = 8192 };
@@ -65,7 +86,7 @@ enum { PM_CHUNK = 8192 };
 #define PM_SWAPPED	(1ULL << 62)
 #define PM_FILE		(1ULL << 61)
 
-static int scan_read(int pagemap, uint64_t from, uint64_t to, int (*run)(void *, uint64_t, uint64_t), void *arg)
+static int scan_read(int pagemap, uint64_t from, uint64_t to, ckpt_pages_cb *run, void *arg)
 {
 	om_autofree uint64_t *pm = malloc(PM_CHUNK * sizeof(*pm));
 	uint64_t open_at = 0;			/* start of the run being collected */
@@ -85,22 +106,21 @@ static int scan_read(int pagemap, uint64_t from, uint64_t to, int (*run)(void *,
 			if (want && !open_at)
 				open_at = a;
 			if (!want && open_at) {
-				r = run(arg, open_at, a);
+				r = run(arg, open_at, a, false);
 				open_at = 0;
 			}
 		}
 	}
-	return r == 0 && open_at ? run(arg, open_at, to) : r;
+	return r == 0 && open_at ? run(arg, open_at, to, false) : r;
 }
 
-int ckpt_pages_scan(int pagemap, uint64_t from, uint64_t to,
-		    int (*run)(void *arg, uint64_t from, uint64_t to), void *arg, struct om_err *err)
+int ckpt_pages_scan(int pagemap, uint64_t from, uint64_t to, ckpt_pages_cb *run, void *arg, struct om_err *err)
 {
 	static int have_scan = -1;
 	int r;
 
 	if (have_scan != 0) {
-		r = scan_ioctl(pagemap, from, to, run, arg);
+		r = scan_content(pagemap, from, to, run, arg);
 		if (have_scan < 0)
 			have_scan = r != -ENOTTY && r != -EINVAL;
 		if (have_scan)
@@ -108,6 +128,16 @@ int ckpt_pages_scan(int pagemap, uint64_t from, uint64_t to,
 	}
 	r = scan_read(pagemap, from, to, run, arg);
 	return r < 0 ? om_err_sys(err, r, "read pagemap") : 0;
+}
+
+int ckpt_pages_guards(int pagemap, uint64_t from, uint64_t to, ckpt_pages_cb *run, void *arg, struct om_err *err)
+{
+	struct pm_scan_arg a = { .start = from, .end = to, .category_mask = PAGE_IS_GUARD, .return_mask = PAGE_IS_GUARD };
+	int r = 0;
+
+	if (ckpt_pages_guard_bit())
+		r = scan_ioctl(pagemap, &a, run, arg);
+	return r < 0 ? om_err_sys(err, r, "look for guard pages") : 0;
 }
 
 bool ckpt_pages_can_track(void)

@@ -22,10 +22,14 @@ struct ckpt_extent {				/* @pages pages at @addr are in block @block from its pa
 	uint32_t pages, block, first, zero;
 };
 
-/* Which private pages of @from..@to of process @pid have content of their own (anonymous, not the zero page); @all: every page
- * that exists.  Calls @run for each range, ascending. */
-int ckpt_pages_scan(int pagemap, uint64_t from, uint64_t to,
-		    int (*run)(void *arg, uint64_t from, uint64_t to), void *arg, struct om_err *err);
+typedef int ckpt_pages_cb(void *arg, uint64_t from, uint64_t to, bool guard);
+/* Which pages of @from..@to have content of their own (anonymous, not the zero page), and which are guard pages (MADV_GUARD_INSTALL; known
+ * from Linux 6.15 on).  Calls @run for each range, ascending. */
+int ckpt_pages_scan(int pagemap, uint64_t from, uint64_t to, ckpt_pages_cb *run, void *arg, struct om_err *err);
+/* Only the guard pages. */
+int ckpt_pages_guards(int pagemap, uint64_t from, uint64_t to, ckpt_pages_cb *run, void *arg, struct om_err *err);
+/* PAGE_IS_GUARD, or 0 where PAGEMAP_SCAN does not know it. */
+uint64_t ckpt_pages_guard_bit(void);
 /* Is there PAGEMAP_SCAN (Linux 6.7)? */
 bool ckpt_pages_can_track(void);
 /* Our own vdso, which is everybody's. */

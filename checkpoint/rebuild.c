@@ -20,6 +20,7 @@
 #include "checkpoint/json.h"
 #include "checkpoint/restore.h"
 #include "checkpoint/sink.h"
+#include "checkpoint/uapi.h"
 
 enum {
 	SCRATCH_LEN = 4 << 20,			/* more than the scratch area has */
@@ -184,6 +185,32 @@ static int areas_each(struct rebuild *r, int (*f)(struct rebuild *, const struct
 	return e == 0 ? ckpt_batch_run(REMOTE(r), &r->b, r->err) : e;
 }
 
+/* Pages that no access may reach, inside of areas; not in locked memory, which is not locked yet. */
+static int guards_make(struct rebuild *r)
+{
+	const json_t *list = json_object_get(r->ip->obj, "guards"), *o;
+	size_t i;
+	int e = 0;
+
+	ckpt_batch_reset(&r->b);
+	json_array_foreach(list, i, o) {
+		int64_t from, to;
+
+		e = ckpt_json_int(o, "from", CKPT_PAGE, (int64_t)CKPT_TASK_SIZE, &from, r->err);
+		if (e == 0)
+			e = ckpt_json_int(o, "to", from, (int64_t)CKPT_TASK_SIZE, &to, r->err);
+		if (e == 0)
+			e = ckpt_batch_flush(REMOTE(r), &r->b, 1, 0, r->err);
+		if (e < 0)
+			return e;
+		/* its own areas, never our scratch area, which lies in a gap */
+		if (!ckpt_maps_at(&r->p->maps, (uint64_t)from) || !ckpt_maps_at(&r->p->maps, (uint64_t)to - 1))
+			return om_err_set(r->err, -EUCLEAN, "the image's description: guard pages outside of an area");
+		(void)ckpt_must(&r->b, "guard pages", SYS_madvise, (uint64_t)from, (uint64_t)(to - from), MADV_GUARD_INSTALL);
+	}
+	return ckpt_batch_run(REMOTE(r), &r->b, r->err);
+}
+
 static int area_make(struct rebuild *r, const struct ckpt_area *a)
 {
 	int e = area_map(r, a);
@@ -278,6 +305,8 @@ static int steps(struct rebuild *r, struct ckpt_stats *stats)
 		e = om_err_sys(r->err, om_fault(OM_FI_REST_PAGES), "load memory");
 	if (e == 0)
 		e = ckpt_fill(r->im, r->ip, r->p, stats, r->err);
+	if (e == 0)
+		e = guards_make(r);
 	if (e == 0)
 		e = areas_each(r, area_finish);
 	if (e == 0)

@@ -29,7 +29,7 @@ void ckpt_known_done(struct ckpt_known *k);
 
 struct ckpt_shot {
 	int uffd, pagemap;			/* dirty tracking, -1: none */
-	struct ckpt_ranges dirty, clean;
+	struct ckpt_ranges dirty, clean, guards;
 	struct ckpt_known known;
 	char *stage;				/* copies of the ranges in staged, one after another */
 	struct ckpt_ranges staged, later;	/* later: read from the twin */

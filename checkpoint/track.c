@@ -86,6 +86,7 @@ void ckpt_shot_done(struct ckpt_shot *sh)
 		(void)munmap(sh->stage, sh->staged.pages * CKPT_PAGE);
 	ckpt_ranges_done(&sh->dirty);
 	ckpt_ranges_done(&sh->clean);
+	ckpt_ranges_done(&sh->guards);
 	ckpt_ranges_done(&sh->staged);
 	ckpt_ranges_done(&sh->later);
 	ckpt_known_done(&sh->known);
@@ -102,6 +103,8 @@ static int range_put(struct ckpt_shot *sh, const struct page_region *reg, uint64
 	if (from >= reg->end)
 		return 0;
 	*end = reg->end;
+	if (reg->categories & PAGE_IS_GUARD)
+		return ckpt_ranges_add(&sh->guards, from, reg->end);
 	return ckpt_ranges_add(reg->categories & PAGE_IS_WRITTEN ? &sh->dirty : &sh->clean, from, reg->end);
 }
 
@@ -115,7 +118,7 @@ static int area_scan(struct ckpt_shot *sh, const struct ckpt_area *a, bool arm, 
 		.category_inverted = PAGE_IS_FILE | PAGE_IS_PFNZERO,
 		.category_mask = PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_WPALLOWED,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-		.return_mask = PAGE_IS_WRITTEN | PAGE_IS_PRESENT,
+		.return_mask = PAGE_IS_WRITTEN | PAGE_IS_PRESENT | ckpt_pages_guard_bit(),
 	};
 	uint64_t end = a->from;
 
@@ -134,11 +137,30 @@ static int area_scan(struct ckpt_shot *sh, const struct ckpt_area *a, bool arm, 
 	return 0;
 }
 
-static int dirty_add(void *arg, uint64_t from, uint64_t to)
+static int dirty_add(void *arg, uint64_t from, uint64_t to, bool guard)
 {
 	struct ckpt_shot *sh = arg;
 
-	return ckpt_ranges_add(&sh->dirty, from, to);
+	return ckpt_ranges_add(guard ? &sh->guards : &sh->dirty, from, to);
+}
+
+/* All of an area whose file cannot be mapped again, but the guard pages. */
+static int gone_add(struct ckpt_shot *sh, const struct ckpt_area *a, struct om_err *err)
+{
+	size_t had = sh->guards.n;
+	uint64_t at = a->from;
+	int r = ckpt_pages_guards(sh->pagemap, a->from, a->to, dirty_add, sh, err);
+
+	for (size_t i = had ? had - 1 : 0; i < sh->guards.n && r == 0; i++) {
+		const struct ckpt_range g = sh->guards.r[i];
+
+		if (g.to <= at)
+			continue;
+		if (g.from > at)
+			r = ckpt_ranges_add(&sh->dirty, at, g.from);
+		at = g.to;
+	}
+	return r == 0 && at < a->to ? ckpt_ranges_add(&sh->dirty, at, a->to) : r;
 }
 
 static int scan(const struct ckpt_maps *maps, struct ckpt_shot *sh, bool arm, struct om_err *err)
@@ -147,14 +169,19 @@ static int scan(const struct ckpt_maps *maps, struct ckpt_shot *sh, bool arm, st
 
 	ckpt_ranges_done(&sh->dirty);
 	ckpt_ranges_done(&sh->clean);
+	ckpt_ranges_done(&sh->guards);
 	for (size_t i = 0; i < maps->n && r == 0; i++) {
 		const struct ckpt_area *a = &maps->area[i];
 		bool any = false;
 
-		if (a->kind == CKPT_AREA_KERNEL || (a->flags & CKPT_AREA_SHARED))
+		if (a->kind == CKPT_AREA_KERNEL)
 			continue;
-		if (a->gone) {			/* its file cannot be mapped again */
-			r = ckpt_ranges_add(&sh->dirty, a->from, a->to);
+		if (a->flags & CKPT_AREA_SHARED) {
+			r = ckpt_pages_guards(sh->pagemap, a->from, a->to, dirty_add, sh, err);
+			continue;
+		}
+		if (a->gone) {
+			r = gone_add(sh, a, err);
 			continue;
 		}
 		if (sh->uffd >= 0)

@@ -26,4 +26,10 @@ struct pm_scan_arg {
 };
 #define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
 #endif
+#ifndef PAGE_IS_GUARD				/* Linux 6.15 */
+#define PAGE_IS_GUARD		(1 << 8)
+#endif
+#ifndef MADV_GUARD_INSTALL			/* Linux 6.13 */
+#define MADV_GUARD_INSTALL	102
+#endif
 #endif
