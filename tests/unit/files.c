@@ -298,6 +298,48 @@ static json_t *through_text(json_t *j)
 	return back;
 }
 
+/* One number, text or element somewhere in @j becomes something else.  Paths stay: this is no test of what else lies about here. */
+static bool damage(json_t *j, unsigned *at, unsigned how)
+{
+	static const json_int_t odd[] = { -1, 0, 1, 2, 3, 7, 255, 65536, INT_MAX, UINT_MAX, INT64_MAX, INT64_MIN };
+	const char *key;
+	json_t *v;
+	size_t i;
+
+	if (json_is_array(j)) {
+		json_array_foreach(j, i, v) {
+			if ((*at)-- == 0) {
+				if (how % 3 == 0)
+					json_array_remove(j, i);
+				else if (how % 3 == 1)
+					json_array_append_new(j, json_deep_copy(v));
+				else
+					json_array_set_new(j, i, json_integer(odd[how % 12]));
+				return true;
+			}
+			if (damage(v, at, how))
+				return true;
+		}
+		return false;
+	}
+	json_object_foreach(j, key, v) {
+		if ((*at)-- == 0) {
+			if (json_is_integer(v) && how % 4)
+				json_object_set_new(j, key, json_integer(odd[how % 12]));
+			else if (json_is_string(v) && !strchr(json_string_value(v), '/') && how % 4)
+				json_object_set_new(j, key, json_string(how % 4 == 1 ? "hex:0" : how % 4 == 2 ? "" : "pair"));
+			else if (json_is_string(v) && how % 4)
+				continue;
+			else
+				json_object_del(j, key);
+			return true;
+		}
+		if (damage(v, at, how))
+			return true;
+	}
+	return false;
+}
+
 static bool all_arranged(void *arg)
 {
 	return sh->bad[0] || __atomic_load_n(&sh->arranged, __ATOMIC_SEQ_CST) == *(int *)arg;
@@ -305,6 +347,48 @@ static bool all_arranged(void *arg)
 static bool all_started(void *arg)
 {
 	return sh->bad[0] || __atomic_load_n(&sh->started, __ATOMIC_SEQ_CST) == *(int *)arg;
+}
+
+/* Every step of a restore, in one process; errors are what is wanted. */
+static int damaged_init(void *arg)
+{
+	struct job *j = arg;
+	struct ckpt_opened *o = NULL;
+	struct om_err err = { 0 };
+
+	stdio_null();
+	if (ckpt_files_put_back(j->files, &source, &err) == 0 && ckpt_files_open_all(j->files, j->procs, &source, NULL, &o, &err) == 0 &&
+	    ckpt_files_terminal(o, 0, &err) == 0)
+		(void)ckpt_files_arrange(o, 0, NULL, 0, &err);
+	return 77;
+}
+
+static void damaged_try(struct job *j, unsigned seed)
+{
+	struct ckpt_space_opts so = { .user_ns = geteuid() != 0 };
+	struct job bad = { .c = j->c, .dir = j->dir, .files = json_deep_copy(j->files), .procs = json_deep_copy(j->procs) };
+	unsigned at = seed * 2654435761u >> 24, how = seed;
+	struct ckpt_space space;
+	struct om_err err = { 0 };
+	int status = 0;
+
+	if (!damage(seed % 5 ? bad.files : bad.procs, &at, how))
+		goto out;
+	if (ckpt_space_create(&so, damaged_init, &bad, &space, &err) < 0) {
+		snprintf(sh->bad, sizeof(sh->bad), "%s", err.text);
+		goto out;
+	}
+	if (om_pidfd_wait(space.init_pidfd, 90000, &status) < 0)
+		snprintf(sh->bad, sizeof(sh->bad), "damage %u: hangs", seed);
+	else if (!WIFEXITED(status) || WEXITSTATUS(status) != 77)
+		snprintf(sh->bad, sizeof(sh->bad), "damage %u: status %#x", seed, status);
+	om_pidfd_signal(space.init_pidfd, SIGKILL);
+	while (waitpid(space.init, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	om_fd_close(space.init_pidfd);
+out:
+	json_decref(bad.files);
+	json_decref(bad.procs);
 }
 
 static void proc_restore(struct job *j, struct ckpt_opened *o, size_t which, int n)
@@ -395,6 +479,10 @@ static void run_as_we_are(const struct files_case *c, const char *dir)
 
 	job_dump(&j);
 	if (sh->bad[0] || c->refused)
+		return;
+	for (unsigned seed = 1; seed <= c->damaged && !sh->bad[0]; seed++)
+		damaged_try(&j, seed);
+	if (sh->bad[0] || c->damaged)
 		return;
 	if (c->between) {
 		if (chdir(dir) == 0)

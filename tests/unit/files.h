@@ -20,6 +20,7 @@ struct files_case {
 	const char *refused;	/* not NULL: the dump must be refused with a reason that has this text */
 	bool net_reset;
 	bool want_root;		/* cannot be done by an ordinary user */
+	unsigned damaged;	/* instead: this many damaged images of it, which must be refused or restored, but harm nothing */
 };
 
 /* A child that runs @setup and stops. */

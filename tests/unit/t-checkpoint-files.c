@@ -661,26 +661,57 @@ static void pty_verify(int vpid)
 	CHECK_IS(read(14, b, 1), 0);
 }
 
+/* ---- a hostile image ---- */
+static void everything_setup(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 5 };
+	int unlock = 0, n = 0;
+	char b[64];
+
+	put("out", "text");
+	files_at(open("out", O_RDWR), 3);
+	CHECK(flock(3, LOCK_EX) == 0 && fcntl(3, F_OFD_SETLK, &l) == 0);
+	files_at(open("gone", O_RDWR | O_CREAT, 0600), 4);
+	CHECK_IS(write(4, "ghost", 5), 5);
+	CHECK(unlink("gone") == 0);
+	pipe_at(20, 21, O_DIRECT);
+	CHECK(write(21, "one", 3) == 3 && write(21, "two", 3) == 3);
+	files_at(eventfd(3, 0), 5);
+	files_at(timerfd_create(CLOCK_MONOTONIC, 0), 6);
+	files_at(memfd_create("m", MFD_ALLOW_SEALING), 7);
+	files_at(inotify_init1(0), 8);
+	CHECK_IS(inotify_add_watch(8, ".", IN_MOVED_FROM), 1);
+	files_at(epoll_create1(0), 9);
+	CHECK(epoll_ctl(9, EPOLL_CTL_ADD, 20, &ev) == 0);
+	files_at(open("/dev/ptmx", O_RDWR | O_NOCTTY), 10);
+	CHECK(ioctl(10, TIOCSPTLCK, &unlock) == 0 && ioctl(10, TIOCGPTN, &n) == 0);
+	snprintf(b, sizeof(b), "/dev/pts/%d", n);
+	files_at(open(b, O_RDWR | O_NOCTTY), 11);
+	CHECK_IS(write(11, "x", 1), 1);
+}
+
 static const struct files_case cases[] = {
-	{ "pty", pty_setup, NULL, pty_verify, NULL, false, false },
-	{ "reg", reg_setup, NULL, reg_verify, NULL, false, false },
-	{ "removed", ghost_setup, NULL, ghost_verify, NULL, false, false },
-	{ "hidden", hidden_setup, NULL, NULL, "another name", false, false },
-	{ "output", out_setup, out_between, out_verify, NULL, false, false },
-	{ "large", big_setup, big_between, big_verify, NULL, false, false },
-	{ "devices", dev_setup, NULL, dev_verify, NULL, false, false },
-	{ "kmsg", kmsg_setup, NULL, NULL, "device", false, true },
-	{ "pipes", pipe_setup, NULL, pipe_verify, NULL, false, false },
-	{ "shared", share_setup, NULL, share_verify, NULL, false, false },
-	{ "events", event_setup, NULL, event_verify, NULL, false, false },
-	{ "epoll", epoll_setup, NULL, epoll_verify, NULL, false, false },
-	{ "inotify", inotify_setup, NULL, inotify_verify, NULL, false, false },
-	{ "memfd", memfd_setup, NULL, memfd_verify, NULL, false, false },
-	{ "locks", lock_setup, NULL, lock_verify, NULL, false, false },
-	{ "lease", lease_setup, NULL, NULL, "lease", false, false },
-	{ "owner", owner_setup, NULL, owner_verify, NULL, false, false },
-	{ "outside", outside_setup, NULL, NULL, "no process of the job", false, false },
-	{ "pidfd", pidfd_setup, NULL, pidfd_verify, NULL, false, false },
+	{ "damaged", everything_setup, NULL, NULL, NULL, false, false, 300 },
+	{ "pty", pty_setup, NULL, pty_verify, NULL, false, false, 0 },
+	{ "reg", reg_setup, NULL, reg_verify, NULL, false, false, 0 },
+	{ "removed", ghost_setup, NULL, ghost_verify, NULL, false, false, 0 },
+	{ "hidden", hidden_setup, NULL, NULL, "another name", false, false, 0 },
+	{ "output", out_setup, out_between, out_verify, NULL, false, false, 0 },
+	{ "large", big_setup, big_between, big_verify, NULL, false, false, 0 },
+	{ "devices", dev_setup, NULL, dev_verify, NULL, false, false, 0 },
+	{ "kmsg", kmsg_setup, NULL, NULL, "device", false, true, 0 },
+	{ "pipes", pipe_setup, NULL, pipe_verify, NULL, false, false, 0 },
+	{ "shared", share_setup, NULL, share_verify, NULL, false, false, 0 },
+	{ "events", event_setup, NULL, event_verify, NULL, false, false, 0 },
+	{ "epoll", epoll_setup, NULL, epoll_verify, NULL, false, false, 0 },
+	{ "inotify", inotify_setup, NULL, inotify_verify, NULL, false, false, 0 },
+	{ "memfd", memfd_setup, NULL, memfd_verify, NULL, false, false, 0 },
+	{ "locks", lock_setup, NULL, lock_verify, NULL, false, false, 0 },
+	{ "lease", lease_setup, NULL, NULL, "lease", false, false, 0 },
+	{ "owner", owner_setup, NULL, owner_verify, NULL, false, false, 0 },
+	{ "outside", outside_setup, NULL, NULL, "no process of the job", false, false, 0 },
+	{ "pidfd", pidfd_setup, NULL, pidfd_verify, NULL, false, false, 0 },
 };
 
 int main(void)

@@ -475,17 +475,32 @@ static void udp_verify(int vpid)
 	CHECK_IS(nl.nl_groups, 1);
 }
 
+static void everything_setup(void)
+{
+	pair_setup();
+	tcp_listen_at(60);
+	tcp_connect_at(61, port(60));
+	files_at(accept(60, NULL, NULL), 62);
+	says(61, "x");
+	in_queue(62, 1);
+	named_at(SOCK_STREAM, "srv", 63);
+	CHECK(listen(63, 3) == 0);
+	files_at(socket(AF_UNIX, SOCK_STREAM, 0), 64);
+	connect_to(64, "srv");
+}
+
 static const struct files_case cases[] = {
-	{ "tcp", tcp_setup, NULL, tcp_verify, NULL, false, false },
-	{ "tcp6", tcp6_setup, NULL, tcp6_verify, NULL, false, false },
-	{ "tcp full", full_setup, NULL, full_verify, NULL, false, true },
-	{ "elsewhere", outer_setup, NULL, NULL, "TCP 127.0.0.1:", false, false },
-	{ "reset", outer_setup, NULL, reset_verify, NULL, true, false },
-	{ "udp", udp_setup, NULL, udp_verify, NULL, false, false },
-	{ "pairs", pair_setup, NULL, pair_verify, NULL, false, false },
-	{ "names", named_setup, NULL, named_verify, NULL, false, false },
-	{ "early data", early_setup, NULL, NULL, "has not accepted", false, false },
-	{ "packet", packet_setup, NULL, NULL, "cannot be carried", false, true },
+	{ "damaged", everything_setup, NULL, NULL, NULL, false, false, 300 },
+	{ "tcp", tcp_setup, NULL, tcp_verify, NULL, false, false, 0 },
+	{ "tcp6", tcp6_setup, NULL, tcp6_verify, NULL, false, false, 0 },
+	{ "tcp full", full_setup, NULL, full_verify, NULL, false, true, 0 },
+	{ "elsewhere", outer_setup, NULL, NULL, "TCP 127.0.0.1:", false, false, 0 },
+	{ "reset", outer_setup, NULL, reset_verify, NULL, true, false, 0 },
+	{ "udp", udp_setup, NULL, udp_verify, NULL, false, false, 0 },
+	{ "pairs", pair_setup, NULL, pair_verify, NULL, false, false, 0 },
+	{ "names", named_setup, NULL, named_verify, NULL, false, false, 0 },
+	{ "early data", early_setup, NULL, NULL, "has not accepted", false, false, 0 },
+	{ "packet", packet_setup, NULL, NULL, "cannot be carried", false, true, 0 },
 };
 
 int main(void)
