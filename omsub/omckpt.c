@@ -448,6 +448,16 @@ static int import_fd(struct wish *w, int fd, json_t **ret, struct om_err *err)
 	return cmd_is_id(out_str(*ret, "id")) ? 0 : om_err_set(err, -EBADMSG, "the daemon's answer cannot be read");
 }
 
+/* The first bytes of what export writes (doc/image.md), where they can be looked at without being taken: the daemon cannot refuse a
+ * body before its end, and /dev/zero has none. */
+static bool is_image(int fd)
+{
+	char d[8];
+	ssize_t n = pread(fd, d, sizeof(d), 0);
+
+	return n < 0 ? errno == ESPIPE : n == sizeof(d) && memcmp(d, "OMIMAGE\1", sizeof(d)) == 0;
+}
+
 static int do_import(struct wish *w, int n, char *const args[])
 {
 	om_autofd int fd = strcmp(args[0], "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(args[0], O_RDONLY | O_CLOEXEC);
@@ -463,6 +473,10 @@ static int do_import(struct wish *w, int n, char *const args[])
 	}
 	if (S_ISDIR(st.st_mode)) {
 		cmd_error("'%s' is a folder", args[0]);
+		return CMD_FAILED;
+	}
+	if (!is_image(fd)) {
+		cmd_error("'%s' is not a checkpoint that omckpt export wrote", args[0]);
 		return CMD_FAILED;
 	}
 	r = import_fd(w, fd, &answer, &err);

@@ -22,7 +22,7 @@ id=$(omsub --checkpoint off --keep 5 -o c.out count.sh)
 wait_for '[ "$(lines c.out)" -ge 3 ]'
 ok "a job counts"
 rc_is 1 "no checkpoint yet" omckpt show "$id"
-is "$(cat err)" "omckpt: job $id: job $id has no checkpoint" "is said"
+is "$(cat err)" "omckpt: job $id has no checkpoint" "is said"
 rc_is 0 "omckpt now" omckpt now "$id"
 like "$(cat out)" "^job $id checkpoint 1: job stopped for [0-9.]+ ms, .* stored, [0-9]+ processes$" "says how long the job stood"
 is "$(omckpt now --json "$id" | jq -r .n)" 2 "--json"
@@ -80,6 +80,9 @@ head -c 1000 c.img >cut.img
 rc_is 1 "an image that is cut" omckpt import cut.img
 like "$(cat err)" "^omckpt: import 'cut.img': " "is refused with a reason"
 rc_is 1 "no image at all" omckpt import count.sh
+is "$(cat err)" "omckpt: 'count.sh' is not a checkpoint that omckpt export wrote" "is refused"
+{ cat c.img; echo; } >more.img
+rc_is 1 "more behind an image, through a pipe" sh -c 'cat more.img | omckpt import -'
 rc_is 1 "an image without end" omckpt import /dev/zero
 
 # prune
