@@ -84,8 +84,8 @@ uninstall-completion:
 	cd "$(DESTDIR)$(completiondir)" 2>/dev/null && rm -f omsub $(completion_commands) || :
 .PHONY: install-completion uninstall-completion
 
-OMSUB_T = tests/sys/t0010-man.t tests/sys/t0020-usage.t tests/sys/t0030-submit.t tests/sys/t0040-queue.t tests/sys/t0041-denied.t
-OMSUB_UT = tests/sys/t0020-usage.ut tests/sys/t0030-submit.ut tests/sys/t0040-queue.ut
+OMSUB_T = tests/sys/t0010-man.t tests/sys/t0020-usage.t tests/sys/t0030-submit.t tests/sys/t0040-queue.t tests/sys/t0041-denied.t tests/sys/t0042-omckpt.t
+OMSUB_UT = tests/sys/t0020-usage.ut tests/sys/t0030-submit.ut tests/sys/t0040-queue.ut tests/sys/t0042-omckpt.ut
 TESTS += $(OMSUB_T) $(OMSUB_UT)
 dist_check_SCRIPTS += $(OMSUB_T)
 check_SCRIPTS += $(OMSUB_UT)
