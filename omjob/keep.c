@@ -190,7 +190,7 @@ static int stat_parse(const char *text, int *pid, char *state, unsigned long lon
 
 static int old_tree_wait(int lock, struct om_err *err)
 {
-	char text[4096] = "", path[64], state;
+	char text[OMJ_LOCK_NOTE + 1] = "", path[64], state;
 	om_autofree char *now = NULL;
 	unsigned long long start, start_now;
 	om_autofd int pidfd = -1;
@@ -360,6 +360,8 @@ static void keeper_done(struct omj_keeper *k)
 	omj_work_done(k);
 	if (k->listen >= 0)
 		(void)unlinkat(k->dirfd, "keeper.sock", 0);	/* a leftover is replaced by the next keeper */
+	if (k->track)
+		ckpt_track_destroy(k->track);
 	omj_watch_done(&k->watch);
 	json_decref(k->end);
 	omj_spec_destroy(k->spec);

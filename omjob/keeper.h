@@ -19,6 +19,8 @@ struct omj_spec;
 /* exit codes of `omjob keep` beside 0 (the job's end was handed over) and 1 (a failure, said in keeper.log) */
 enum { OMJ_EXIT_USAGE = 2, OMJ_EXIT_HELD = 10 /* another keeper has this job */ };
 
+enum { OMJ_LOCK_NOTE = 1024 };	/* a /proc/PID/stat is shorter */
+
 enum omj_state { OMJ_STARTING, OMJ_RUNNING, OMJ_ENDED };
 
 struct omj_usage {
@@ -47,6 +49,7 @@ struct omj_keeper {
 	struct omj_watch watch;		/* the journal of closed files */
 
 	struct omj_work work;		/* work.c */
+	struct ckpt_track *track;	/* what the job has changed since last_n; NULL before the first checkpoint */
 	uint32_t last_n;		/* newest checkpoint of this leg, the next one builds upon it; 0: none */
 	bool cannot;			/* omd was told what stands in the way */
 	bool suspended;			/* checkpoint last_n is made and the tree is being ended */

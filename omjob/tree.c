@@ -61,19 +61,21 @@ static int order(struct omj_keeper *k, uint32_t kind, int32_t value)
 	return om_fd_send(k->ctl, &o, sizeof(o), NULL, 0);
 }
 
-/* Who holds the job now: a later keeper waits for the end of this init before it touches the job's files. */
+/* Who holds the job now: a later keeper waits for the end of this init before it touches the job's files.  A record of fixed
+ * length, so that nothing needs to be cut off. */
 static int lock_note(struct omj_keeper *k, struct om_err *err)
 {
 	om_autofree char *stat = NULL;
-	char path[64];
+	char path[64], note[OMJ_LOCK_NOTE] = "";
 	size_t len;
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)k->space.init);
-	r = om_file_read(path, 4096, &stat, &len);
-	if (r == 0 && ftruncate(k->lock, 0) < 0)
-		r = -errno;
-	r = r ? r : om_fd_pwrite_all(k->lock, stat, len, 0);
+	r = om_file_read(path, sizeof(note) - 1, &stat, &len);
+	if (r == 0) {
+		memcpy(note, stat, len);
+		r = om_fd_pwrite_all(k->lock, note, sizeof(note), 0);
+	}
 	return r < 0 ? om_err_sys(err, r, "keeper.lock") : 0;
 }
 

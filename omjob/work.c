@@ -92,7 +92,7 @@ static void say_failed(int sock, int code, const struct om_err *err, const struc
 static int dump(struct omj_keeper *k, struct hand *h, bool stop, struct ckpt_stats *stats, struct ckpt_why *why, struct om_err *err)
 {
 	struct ckpt_dump_opts o = {
-		.init = k->space.init, .init_pidfd = k->space.init_pidfd, .net_reset = k->spec->net_reset, .and_stop = stop,
+		.init = k->space.init, .init_pidfd = k->space.init_pidfd, .net_reset = k->spec->net_reset, .and_stop = stop, .track = k->track,
 		.frozen = on_frozen, .resumed = on_resumed, .arg = h,
 	};
 	struct omj_image base = { .im = NULL };
@@ -431,7 +431,11 @@ static void run(struct omj_keeper *k, json_t *request, const char *op)
 {
 	bool stop = strcmp(op, "suspend") == 0, prune = strcmp(op, "prune") == 0;
 	struct om_err err = { 0 };
-	int sock, r = work_fork(k, prune ? OMJ_WORK_PRUNE : stop ? OMJ_WORK_STOP : OMJ_WORK_DUMP, &sock, &err);
+	int sock, r;
+
+	if (!prune && !k->track && ckpt_track_create(&k->track, &err) < 0)
+		om_log_warning("job=%s %s, continuing: every checkpoint is a whole one", k->spec->id, err.text);
+	r = work_fork(k, prune ? OMJ_WORK_PRUNE : stop ? OMJ_WORK_STOP : OMJ_WORK_DUMP, &sock, &err);
 
 	if (r == 0)
 		_exit((prune ? work_prune(k, sock, json_object_get(request, "drop")) : work_dump(k, sock, stop)) < 0);
