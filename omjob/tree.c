@@ -66,13 +66,14 @@ static int order(struct omj_keeper *k, uint32_t kind, int32_t value)
 static int lock_note(struct omj_keeper *k, struct om_err *err)
 {
 	om_autofree char *stat = NULL;
-	char path[64], note[OMJ_LOCK_NOTE] = "";
+	char path[64], note[OMJ_LOCK_NOTE];
 	size_t len;
 	int r;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)k->space.init);
 	r = om_file_read(path, sizeof(note) - 1, &stat, &len);
 	if (r == 0) {
+		memset(note, '\n', sizeof(note));
 		memcpy(note, stat, len);
 		r = om_fd_pwrite_all(k->lock, note, sizeof(note), 0);
 	}

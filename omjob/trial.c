@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -47,7 +48,9 @@ int omj_trial(struct omj_image *im, struct om_err *err)
 	if (r == 0) {
 		r = ckpt_restore_drive(&im->source, &space, sv[0], true, NULL, NULL, &stats, err);
 		(void)om_pidfd_signal(space.init_pidfd, SIGKILL);	/* ended already, most likely */
-		(void)om_pidfd_wait(space.init_pidfd, -1, NULL);
+		/* All, not only init: a task that was killed while we traced it is ours to reap before init's end is complete. */
+		while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
+			;
 		om_fd_close(space.init_pidfd);
 	}
 	om_fd_close(sv[0]);
