@@ -170,6 +170,9 @@ static int stand_still(struct ckpt_dump *dump)
 	int r = 0;
 
 	clocks_read(dump);
+	r = ckpt_kin_check(&dump->tree, dump->why);
+	if (r == -ENOMEM)
+		r = om_err_set(dump->err, r, "out of memory");
 	for (unsigned i = 0; i < dump->tree.n && r == 0; i++)
 		r = proc_ask(dump, &dump->tree.procs[i]);
 	if (r == 0)

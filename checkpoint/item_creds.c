@@ -50,7 +50,12 @@ int ckpt_item_creds_answer(struct ckpt_item_dump *d)
 	json_object_set_new(o, "eff", ckpt_json_from_hex(st.cap_eff));
 	json_object_set_new(o, "bnd", ckpt_json_from_hex(st.cap_bnd));
 	json_object_set_new(o, "amb", ckpt_json_from_hex(st.cap_amb));
+	json_object_set_new(o, "filters", json_integer(st.seccomp_filters));
 	json_object_set_new(d->obj, "creds", o);
+	/* not possible by setuid() and the like of any C library, which change all threads */
+	if (!json_equal(o, json_object_get(d->p->threads[0].desc, "creds")))
+		return ckpt_refuse(d->why, d->p, "thread", "thread %d has other credentials (ids, capabilities, seccomp filters) than its process",
+				   d->t->vtid);
 	return 0;
 }
 

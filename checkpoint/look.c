@@ -108,6 +108,8 @@ int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ck
 		if (r < 0 && r != -EOPNOTSUPP && om_pidfd_ended(tree->procs[i].pidfd))
 			r = 0;			/* it ended while it was looked at */
 	}
+	if (r == 0)
+		r = ckpt_kin_check(tree, why);
 	return r == 0 ? files_look(tree, net_reset, why, err) : r;
 }
 

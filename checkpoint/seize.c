@@ -2,8 +2,8 @@
 /* checkpoint/seize.c - stop a whole tree.
  *
  * The tree is read from the children files again and again until a pass finds no task that is not stopped: a stopped task makes no
- * new one.  A parent in vfork() cannot be stopped while its child is: such a tree is let go for a moment and tried again, for
- * FREEZE_MS in all. */
+ * new one.  A parent in vfork() cannot be stopped while its child is: such a tree is let go until the parent stops, and tried again, for
+ * FREEZE_MS in all.  A task that does not stop even then stays seized: it goes on as it is, and our end lets go of it. */
 #include "checkpoint/tree.h"
 
 #include <errno.h>
@@ -23,8 +23,9 @@
 #include "checkpoint/procfs.h"
 
 enum {
-	STOP_MS = 30,				/* one task may take so long to stop before all are let go again */
-	FREEZE_MS = 5000,			/* and so long until the dump is given up */
+	STOP_MS = 30,				/* one task may wait in the kernel so long before all are let go again */
+	RUN_MS = 120 * 1000,			/* and one that runs: it may get little time on a busy machine */
+	FREEZE_MS = 10 * 1000,			/* so long until the dump is given up */
 };
 
 int ckpt_refuse(struct ckpt_why *why, const struct ckpt_proc *p, const char *object, const char *fmt, ...)
@@ -232,6 +233,11 @@ static int thread_seize(struct ckpt_proc *p, struct ckpt_thread *t, struct ckpt_
 	}
 	if (errno == ESRCH || ckpt_status_read(t->tid, &st) < 0 || st.state == 'Z' || st.state == 'X')
 		return -ESRCH;
+	if (st.tracer == getpid()) {		/* left seized by an attempt before */
+		(void)ptrace(PTRACE_INTERRUPT, t->tid, 0, 0);
+		t->stopped = true;
+		return 0;
+	}
 	if (st.tracer)
 		return ckpt_refuse(why, p, "trace", "it is traced by another process (a debugger, strace); end that one");
 	return om_err_sys(err, -EPERM, "seize process %d (%s)", p->vpid, p->comm);
@@ -240,7 +246,8 @@ static int thread_seize(struct ckpt_proc *p, struct ckpt_thread *t, struct ckpt_
 /* 0 stopped, -ESRCH ended, -EAGAIN it does not stop now. */
 static int thread_wait(struct ckpt_proc *p, struct ckpt_thread *t)
 {
-	uint64_t until = om_clock_mono_ns() + STOP_MS * 1000000ULL;
+	uint64_t now = om_clock_mono_ns(), until = now + STOP_MS * 1000000ULL, last = now + RUN_MS * 1000000ULL;
+	struct ckpt_status status;
 	unsigned spins = 0;
 
 	for (;;) {
@@ -260,7 +267,8 @@ static int thread_wait(struct ckpt_proc *p, struct ckpt_thread *t)
 				return -ESRCH;
 			continue;
 		}
-		if (om_clock_mono_ns() > until)
+		now = om_clock_mono_ns();
+		if (now > until && (now > last || ckpt_status_read(t->tid, &status) < 0 || status.state == 'D'))
 			return -EAGAIN;
 		if (++spins < 200)
 			sched_yield();
@@ -314,26 +322,35 @@ static int freeze_pass(struct ckpt_tree *tree, unsigned *ret_new, struct ckpt_wh
 	return late;
 }
 
-static void tree_release(struct ckpt_tree *tree)
+/* Let go of a thread that never stopped.  It must stop for that; it does as soon as what it waits for runs. */
+static bool thread_release(struct ckpt_thread *t, uint64_t until)
 {
-	for (unsigned i = 0; i < tree->n; i++) {
-		for (unsigned k = 0; k < tree->procs[i].nthreads; k++) {
-			struct ckpt_thread *t = &tree->procs[i].threads[k];
-			int st;
+	pid_t r;
+	int st;
 
-			if (!t->stopped)
-				continue;
-			/* one that never stopped must stop to be detached; it does as soon as the others run */
-			if (!t->vtid && waitpid(t->tid, &st, __WALL) < 0)
-				continue;
-			(void)ptrace(PTRACE_DETACH, t->tid, 0, 0);	/* it may have been killed */
-			t->stopped = false;
-			t->vtid = 0;
-		}
+	while ((r = waitpid(t->tid, &st, __WALL | WNOHANG)) == 0) {
+		if (om_clock_mono_ns() > until)
+			return false;
+		usleep(500);
 	}
+	if (r > 0)
+		(void)ptrace(PTRACE_DETACH, t->tid, 0, 0);	/* it may have been killed */
+	t->stopped = false;
+	return true;
 }
 
-/* Leaders first, then those that never stopped: their release depends on the others. */
+/* The process that did not stop until then, or NULL. */
+static const struct ckpt_proc *tree_release(struct ckpt_tree *tree, uint64_t until)
+{
+	const struct ckpt_proc *late = NULL;
+
+	for (unsigned i = 0; i < tree->n; i++)
+		for (unsigned k = 0; k < tree->procs[i].nthreads; k++)
+			if (tree->procs[i].threads[k].stopped && !thread_release(&tree->procs[i].threads[k], until))
+				late = &tree->procs[i];
+	return late;
+}
+
 void ckpt_tree_thaw(struct ckpt_tree *tree)
 {
 	for (unsigned i = 0; i < tree->n; i++) {
@@ -348,7 +365,6 @@ void ckpt_tree_thaw(struct ckpt_tree *tree)
 				(void)syscall(SYS_tgkill, tree->procs[i].pid, t->tid, t->remote.stop_sig);
 		}
 	}
-	tree_release(tree);
 }
 
 /* After the last pass: what each process is, with all known; leaders first among their threads. */
@@ -375,9 +391,21 @@ static int tree_settle(struct ckpt_tree *tree, struct ckpt_why *why, struct om_e
 	return 0;
 }
 
+/* Who never stopped. */
+static int late_refuse(const struct ckpt_tree *tree, const struct ckpt_proc *p, struct ckpt_why *why)
+{
+	const struct ckpt_proc *kid = ckpt_kin_vforked(tree, p);
+
+	if (kid)
+		return ckpt_refuse(why, p, "vfork", "it waits in vfork() for process %d (%s), which neither ended nor executed a program within %d s",
+				   kid->vpid, kid->comm, FREEZE_MS / 1000);
+	return ckpt_refuse(why, p, "wait", "it waits in the kernel and cannot be stopped for %d s (for a file server, a device?)", FREEZE_MS / 1000);
+}
+
 int ckpt_tree_freeze(struct ckpt_tree *tree, pid_t init, struct ckpt_why *why, struct om_err *err)
 {
 	uint64_t until = om_clock_mono_ns() + FREEZE_MS * 1000000ULL;
+	const struct ckpt_proc *late;
 	unsigned fresh = 1;
 	int r;
 
@@ -391,12 +419,15 @@ int ckpt_tree_freeze(struct ckpt_tree *tree, pid_t init, struct ckpt_why *why, s
 		if (r == 0)
 			return 0;
 		ckpt_tree_thaw(tree);
+		/* not in time to stop, or to be let go */
+		late = tree_release(tree, until);
+		if (r == -EAGAIN && late)
+			r = late_refuse(tree, late, why);
 		ckpt_tree_done(tree);
 		if (r != -EAGAIN)
 			return r;
 		if (om_clock_mono_ns() > until)
-			return om_err_set(err, -ETIMEDOUT, "a process of the job does not stop within %d s (it waits in the kernel, "
-					  "e.g. for a file server)", FREEZE_MS / 1000);
+			return om_err_set(err, -ETIMEDOUT, "the job's processes cannot be stopped at the same time within %d s", FREEZE_MS / 1000);
 		usleep(2000);
 	}
 }

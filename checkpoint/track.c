@@ -32,7 +32,7 @@
 enum {
 	BIG_PAGES = 4096,			/* below, a process is copied whole in the freeze: 16 MiB take 3 ms */
 	ROUNDS = 3,				/* before the freeze */
-	STOP_MS = 20,				/* a thread that does not stop for the injection is left alone */
+	STOP_MS = 2000,				/* a thread that does not stop for the injection is left alone */
 };
 
 struct ckpt_track {
@@ -219,8 +219,12 @@ int ckpt_track_scan(const struct ckpt_maps *maps, struct ckpt_shot *sh, struct o
 static int leader_stop(pid_t pid)
 {
 	uint64_t until = om_clock_mono_ns() + STOP_MS * 1000000ULL;
+	struct ckpt_status status;
 	int st;
 
+	/* it may wait for a vforked child for long, and must stop to be let go again */
+	if (ckpt_status_read(pid, &status) < 0 || status.state == 'D')
+		return -EAGAIN;
 	if (ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD) < 0)
 		return -errno;
 	(void)ptrace(PTRACE_INTERRUPT, pid, 0, 0);	/* fails when it has ended: wait tells */
@@ -233,12 +237,8 @@ static int leader_stop(pid_t pid)
 			return WSTOPSIG(st) == SIGTRAP ? 0 : -EAGAIN;
 		if (r > 0 && ptrace(PTRACE_CONT, pid, 0, WSTOPSIG(st)) < 0)
 			return -ESRCH;
-		if (r == 0 && om_clock_mono_ns() > until) {
-			/* must stop to be let go; the one it waits for is not stopped by us */
-			if (waitpid(pid, &st, __WALL) != pid || !WIFSTOPPED(st))
-				return -ESRCH;
-			return -EAGAIN;
-		}
+		if (r == 0 && om_clock_mono_ns() > until)
+			return -EAGAIN;		/* it must stop to be let go: seized until the freeze, or our end */
 		if (r == 0)
 			usleep(20);
 	}

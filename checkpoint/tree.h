@@ -58,6 +58,10 @@ int ckpt_tree_list(struct ckpt_tree *tree, pid_t init, struct om_err *err);
 void ckpt_tree_done(struct ckpt_tree *tree);
 struct ckpt_proc *ckpt_tree_find(const struct ckpt_tree *tree, pid_t vpid);
 
+/* kin.c: refuse processes that share their memory. */
+int ckpt_kin_check(const struct ckpt_tree *tree, struct ckpt_why *why);
+/* The child of @p that runs in @p's memory (vfork), or NULL. */
+const struct ckpt_proc *ckpt_kin_vforked(const struct ckpt_tree *tree, const struct ckpt_proc *p);
 /* Say what cannot be carried; returns -EOPNOTSUPP. */
 int ckpt_refuse(struct ckpt_why *why, const struct ckpt_proc *p, const char *object, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
