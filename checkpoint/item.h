@@ -70,6 +70,22 @@ int ckpt_item_prctl_restore(struct ckpt_item_restore *r);
 int ckpt_item_rlimit_ask(struct ckpt_item_dump *d);
 int ckpt_item_rlimit_answer(struct ckpt_item_dump *d);
 int ckpt_item_rlimit_restore(struct ckpt_item_restore *r);
+/* item_timer.c: interval and POSIX timers; last: they use the batch for themselves */
+int ckpt_item_timer_answer(struct ckpt_item_dump *d);
+int ckpt_item_timer_restore(struct ckpt_item_restore *r);
+int ckpt_item_timer_thread_answer(struct ckpt_item_dump *d);
+/* what changes of identity reset: after them */
+int ckpt_item_late_ask(struct ckpt_item_dump *d);
+int ckpt_item_late_answer(struct ckpt_item_dump *d);
+int ckpt_item_late_restore(struct ckpt_item_restore *r);
+int ckpt_item_dumpable_finish(struct ckpt_item_restore *r);
+/* item_sched.c: nice, policy, processors, I/O priority, personality, oom_score_adj */
+int ckpt_item_sched_answer(struct ckpt_item_dump *d);
+int ckpt_item_sched_restore(struct ckpt_item_restore *r);
+int ckpt_item_personality_answer(struct ckpt_item_dump *d);
+int ckpt_item_personality_restore(struct ckpt_item_restore *r);
+int ckpt_item_oom_answer(struct ckpt_item_dump *d);
+int ckpt_item_oom_restore(struct ckpt_item_restore *r);
 /* item_creds.c: identity, capabilities; per thread, last */
 int ckpt_item_creds_ask(struct ckpt_item_dump *d);
 int ckpt_item_creds_answer(struct ckpt_item_dump *d);

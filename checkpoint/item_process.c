@@ -59,49 +59,106 @@ int ckpt_item_rlimit_restore(struct ckpt_item_restore *r)
 
 /* ---- prctl ---- */
 
-static const struct { const char *name; int get, set; bool by_pointer; int64_t max; } options[] = {
-	{ "dumpable", PR_GET_DUMPABLE, PR_SET_DUMPABLE, false, 1 },
+struct option {
+	const char *name;
+	int get, set;
+	bool by_pointer;
+	int64_t max;
+};
+static const struct option process_options[] = {
+	{ "dumpable", PR_GET_DUMPABLE, 0, false, 2 },	/* set at the very end: we would lock ourselves out */
 	{ "subreaper", PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, true, 1 },
+	{ "thp_disable", PR_GET_THP_DISABLE, PR_SET_THP_DISABLE, false, 1 },
+	{ NULL, 0, 0, false, 0 },
+};
+static const struct option thread_options[] = {
 	{ "no_new_privs", PR_GET_NO_NEW_PRIVS, PR_SET_NO_NEW_PRIVS, false, 1 },
 	{ "timerslack", PR_GET_TIMERSLACK, PR_SET_TIMERSLACK, false, INT64_MAX },
 	{ "pdeathsig", PR_GET_PDEATHSIG, PR_SET_PDEATHSIG, true, 64 },
-	{ "thp_disable", PR_GET_THP_DISABLE, PR_SET_THP_DISABLE, false, 1 },
+	{ NULL, 0, 0, false, 0 },
 };
 
-int ckpt_item_prctl_ask(struct ckpt_item_dump *d)
+static int options_ask(const struct option *o, struct ckpt_item_dump *d)
 {
-	for (size_t i = 0; i < OM_ARRAY_SIZE(options); i++) {
-		d->slot[2 * i] = options[i].by_pointer ? ckpt_batch_out(d->b, 8) : 0;
-		d->slot[2 * i + 1] = ckpt_call(d->b, SYS_prctl, (uint64_t)options[i].get, d->slot[2 * i]);
+	for (size_t i = 0; o[i].name; i++) {
+		d->slot[2 * i] = o[i].by_pointer ? ckpt_batch_out(d->b, 8) : 0;
+		d->slot[2 * i + 1] = ckpt_call(d->b, SYS_prctl, (uint64_t)o[i].get, d->slot[2 * i]);
 	}
 	return 0;
 }
 
-int ckpt_item_prctl_answer(struct ckpt_item_dump *d)
+static int options_answer(const struct option *o, struct ckpt_item_dump *d)
 {
-	for (size_t i = 0; i < OM_ARRAY_SIZE(options); i++) {
+	for (size_t i = 0; o[i].name; i++) {
 		int64_t v = d->b->call[d->slot[2 * i + 1]].ret;
 
 		if (v < 0)
 			continue;
-		if (options[i].by_pointer)
+		if (o[i].by_pointer)
 			v = *(int32_t *)ckpt_batch_at(d->b, d->slot[2 * i]);
-		json_object_set_new(d->obj, options[i].name, json_integer(v));
+		json_object_set_new(d->obj, o[i].name, json_integer(v));
 	}
 	return 0;
 }
 
-int ckpt_item_prctl_restore(struct ckpt_item_restore *r)
+static int options_restore(const struct option *o, struct ckpt_item_restore *r)
 {
-	for (size_t i = 0; i < OM_ARRAY_SIZE(options); i++) {
+	for (size_t i = 0; o[i].name; i++) {
 		int64_t v = -1;
-		int e = ckpt_json_int_opt(r->obj, options[i].name, 0, options[i].max, &v, r->err);
+		int e = ckpt_json_int_opt(r->obj, o[i].name, 0, o[i].max, &v, r->err);
 
 		if (e < 0)
 			return e;
-		/* dumpable 2 cannot be set by anybody; what is off already is left alone (no_new_privs 0 is refused) */
-		if (v > 0 || (v == 0 && options[i].set == PR_SET_DUMPABLE))
-			(void)ckpt_must(r->b, options[i].name, SYS_prctl, (uint64_t)options[i].set, (uint64_t)v);
+		/* what is off already is left alone (no_new_privs 0 is refused) */
+		if (v > 0 && o[i].set)
+			(void)ckpt_must(r->b, o[i].name, SYS_prctl, (uint64_t)o[i].set, (uint64_t)v);
 	}
 	return 0;
+}
+
+int ckpt_item_prctl_ask(struct ckpt_item_dump *d)
+{
+	return options_ask(process_options, d);
+}
+
+int ckpt_item_prctl_answer(struct ckpt_item_dump *d)
+{
+	return options_answer(process_options, d);
+}
+
+int ckpt_item_prctl_restore(struct ckpt_item_restore *r)
+{
+	int64_t v = 1;
+	int e = ckpt_json_int_opt(r->obj, "dumpable", 0, 2, &v, r->err);
+
+	r->p->dumpable = (int)v;
+	return e == 0 ? options_restore(process_options, r) : e;
+}
+
+int ckpt_item_late_ask(struct ckpt_item_dump *d)
+{
+	return options_ask(thread_options, d);
+}
+
+int ckpt_item_late_answer(struct ckpt_item_dump *d)
+{
+	return options_answer(thread_options, d);
+}
+
+int ckpt_item_late_restore(struct ckpt_item_restore *r)
+{
+	return options_restore(thread_options, r);
+}
+
+/* Changes of identity have made it what the system's default says.  2 cannot be asked for by anybody: 0 is no less strict. */
+int ckpt_item_dumpable_finish(struct ckpt_item_restore *r)
+{
+	const uint64_t arg[6] = { PR_SET_DUMPABLE, r->p->dumpable == 1 };
+	int64_t ret;
+	int e;
+
+	if (r->t != &r->p->threads[0])
+		return 0;			/* the leader is the last */
+	e = ckpt_remote_call(&r->t->remote, SYS_prctl, arg, &ret, r->err);
+	return e == 0 && ret < 0 ? om_err_sys(r->err, (int)ret, "dumpable") : e;
 }

@@ -32,6 +32,7 @@ struct ckpt_proc {
 	char comm[32];
 	bool zombie, job_stop;			/* ended and not waited for; stopped by a signal */
 	int exit_code;				/* of a zombie */
+	int dumpable;				/* restore: to be set at the end */
 	struct ckpt_thread *threads;		/* [0] is the leader */
 	unsigned nthreads;
 	uint64_t gadget;

@@ -4,6 +4,7 @@
 #define OM_CHECKPOINT_UAPI_H
 #include <linux/fs.h>
 #include <linux/ioctl.h>
+#include <linux/prctl.h>
 #include <linux/types.h>
 
 #ifndef PAGEMAP_SCAN				/* Linux 6.7 */
@@ -31,5 +32,10 @@ struct pm_scan_arg {
 #endif
 #ifndef MADV_GUARD_INSTALL			/* Linux 6.13 */
 #define MADV_GUARD_INSTALL	102
+#endif
+#ifndef PR_TIMER_CREATE_RESTORE_IDS		/* Linux 6.15 */
+#define PR_TIMER_CREATE_RESTORE_IDS	77
+#define PR_TIMER_CREATE_RESTORE_IDS_OFF	0
+#define PR_TIMER_CREATE_RESTORE_IDS_ON	1
 #endif
 #endif
