@@ -4,6 +4,7 @@
  * All of it can be read from outside.  It is set by the task itself, with no more rights than the task has; only what differs from what a new
  * task of this job has is set, so that nobody is refused what he would not miss. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
