@@ -6,12 +6,14 @@
  * FREEZE_MS in all.  A task that does not stop even then stays seized: it goes on as it is, and our end lets go of it. */
 #include "checkpoint/tree.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -351,6 +353,24 @@ static const struct ckpt_proc *tree_release(struct ckpt_tree *tree, uint64_t unt
 	return late;
 }
 
+/* A call that answers EINTR to every stop is made again.  What continue.c has mended does not show EINTR any more. */
+static void eintr_mend(struct ckpt_thread *t)
+{
+	struct user_regs_struct regs;
+	struct iovec v = { &regs, sizeof(regs) };
+	struct ckpt_status st;
+	uint64_t mask;
+
+	if (ptrace(PTRACE_GETREGSET, t->tid, NT_PRSTATUS, &v) < 0 || (int64_t)regs.orig_rax < 0 || (int64_t)regs.rax != -EINTR ||
+	    regs.orig_rax == SYS_close || ptrace(PTRACE_GETSIGMASK, t->tid, 8, &mask) < 0 || ckpt_status_read(t->tid, &st) < 0 ||
+	    ((st.sig_pnd | st.shd_pnd) & ~mask))
+		return;
+	regs.rax = regs.orig_rax;
+	regs.rip -= 2;
+	regs.orig_rax = (uint64_t)-1;
+	(void)ptrace(PTRACE_SETREGSET, t->tid, NT_PRSTATUS, &v);	/* it may have been killed */
+}
+
 void ckpt_tree_thaw(struct ckpt_tree *tree)
 {
 	for (unsigned i = 0; i < tree->n; i++) {
@@ -359,6 +379,7 @@ void ckpt_tree_thaw(struct ckpt_tree *tree)
 
 			if (!t->stopped || !t->vtid)
 				continue;
+			eintr_mend(t);
 			(void)ptrace(PTRACE_DETACH, t->tid, 0, 0);	/* it may have been killed */
 			t->stopped = false;
 			if (t->remote.stop_sig)
