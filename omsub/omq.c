@@ -19,7 +19,8 @@
 #include "omsub/out.h"
 #include "omsub/showjob.h"
 
-enum { PAGE = 1000, IDS_PAGE = 200, ASK_SECONDS = 120, REFRESH_MS = 2000 };
+enum { COL_ID, COL_NAME, COL_USER, COL_STATE, COL_TIME, COL_CPU, COL_CKPT, COL_REASON, COLS };
+enum { FIRST_PAGE = 200, PAGE = 1000, IDS_PAGE = 200, ASK_SECONDS = 120, REFRESH_MS = 2000 };
 
 static const char help[] =
 	"Usage: omq [OPTION]... [ID]...\n"
@@ -51,6 +52,7 @@ struct sink {
 	json_t *seen;		/* ids that were asked for and found */
 	unsigned printed;
 	bool headed;
+	int width[COLS];	/* of the columns so far */
 };
 
 /* ---- request ---- */
@@ -66,7 +68,9 @@ static int add_text(struct om_buf *b, const char *field, const char *v)
 
 static int make_path(const struct query *q, int first_id, const char *after, struct om_buf *b)
 {
-	int r = om_buf_addf(b, "/v1/jobs?limit=%u%s", q->rows && q->rows < PAGE ? q->rows : PAGE, q->all || q->nids ? "&all=1" : "");
+	/* the first lines at once */
+	unsigned page = *after ? PAGE : FIRST_PAGE;
+	int r = om_buf_addf(b, "/v1/jobs?limit=%u%s", q->rows && q->rows < page ? q->rows : page, q->all || q->nids ? "&all=1" : "");
 
 	if (r == 0)
 		r = add_text(b, "user", q->user);
@@ -81,24 +85,23 @@ static int make_path(const struct query *q, int first_id, const char *after, str
 
 /* ---- table ---- */
 
-enum { COL_ID, COL_NAME, COL_USER, COL_STATE, COL_TIME, COL_CPU, COL_CKPT, COL_REASON, COLS };
+static const struct { const char *name; int flags; } cols[COLS] = {
+	[COL_ID] = { "ID", SCOLS_FL_RIGHT },
+	[COL_NAME] = { "NAME", SCOLS_FL_TRUNC },
+	[COL_USER] = { "USER", SCOLS_FL_TRUNC },
+	[COL_STATE] = { "STATE", 0 },
+	[COL_TIME] = { "TIME", SCOLS_FL_RIGHT },
+	[COL_CPU] = { "CPU", SCOLS_FL_RIGHT },
+	[COL_CKPT] = { "CKPT", SCOLS_FL_RIGHT },
+	[COL_REASON] = { "REASON", SCOLS_FL_TRUNC },
+};
 
 static struct libscols_table *new_table(bool heading)
 {
-	static const struct { const char *name; double hint; int flags; } cols[COLS] = {
-		[COL_ID] = { "ID", 6, SCOLS_FL_RIGHT },
-		[COL_NAME] = { "NAME", 16, SCOLS_FL_TRUNC },
-		[COL_USER] = { "USER", 8, SCOLS_FL_TRUNC },
-		[COL_STATE] = { "STATE", 9, 0 },
-		[COL_TIME] = { "TIME", 6, SCOLS_FL_RIGHT },
-		[COL_CPU] = { "CPU", 6, SCOLS_FL_RIGHT },
-		[COL_CKPT] = { "CKPT", 6, SCOLS_FL_RIGHT },
-		[COL_REASON] = { "REASON", 0.3, SCOLS_FL_TRUNC },
-	};
 	struct libscols_table *t = scols_new_table();
 
 	for (int i = 0; t && i < COLS; i++)
-		if (!scols_table_new_column(t, cols[i].name, cols[i].hint, cols[i].flags)) {
+		if (!scols_table_new_column(t, cols[i].name, 0, cols[i].flags)) {
 			scols_unref_table(t);
 			return NULL;
 		}
@@ -107,33 +110,36 @@ static struct libscols_table *new_table(bool heading)
 	return t;
 }
 
-static int set_cell(struct libscols_line *ln, size_t col, const char *text)
+/* At least as wide as on the pages before, so that the columns stay under their heading; *@width grows. */
+static int set_cell(struct libscols_line *ln, size_t col, const char *text, int *width)
 {
 	om_autofree char *clean = out_clean_dup(text);
+	om_autobuf b = { 0 };
+	bool right = cols[col].flags & SCOLS_FL_RIGHT;
 
-	return clean && scols_line_set_data(ln, col, clean) == 0 ? 0 : -ENOMEM;
+	if (!clean || om_buf_addf(&b, "%*s", col == COL_REASON ? 0 : right ? *width : -*width, clean) < 0)
+		return -ENOMEM;
+	*width = (int)b.len > *width ? (int)b.len : *width;
+	return scols_line_set_data(ln, col, b.data) == 0 ? 0 : -ENOMEM;
 }
 
-static int add_line(struct libscols_table *t, json_t *job)
+static int add_line(struct libscols_table *t, json_t *job, int *width)
 {
 	struct libscols_line *ln = scols_table_new_line(t, NULL);
 	char time[24], cpu[24], age[24], reason[600];
-	int r;
+	const char *cells[COLS] = {
+		[COL_ID] = out_str(job, "id"), [COL_NAME] = out_str(job, "name"), [COL_USER] = out_str(job, "user"),
+		[COL_STATE] = out_str(job, "state"), [COL_TIME] = time, [COL_CPU] = cpu, [COL_CKPT] = age, [COL_REASON] = reason,
+	};
+	int r = ln ? 0 : -ENOMEM;
 
-	if (!ln)
-		return -ENOMEM;
 	out_seconds(time, sizeof(time), json_object_get(job, "elapsed"));
 	out_seconds(cpu, sizeof(cpu), json_object_get(job, "cpu"));
 	out_seconds(age, sizeof(age), json_object_get(json_object_get(job, "checkpoint"), "age"));
 	show_reason(reason, sizeof(reason), job);
-	r = set_cell(ln, COL_ID, out_str(job, "id"));
-	r = r ? r : set_cell(ln, COL_NAME, out_str(job, "name"));
-	r = r ? r : set_cell(ln, COL_USER, out_str(job, "user"));
-	r = r ? r : set_cell(ln, COL_STATE, out_str(job, "state"));
-	r = r ? r : set_cell(ln, COL_TIME, time);
-	r = r ? r : set_cell(ln, COL_CPU, cpu);
-	r = r ? r : set_cell(ln, COL_CKPT, age);
-	return r ? r : set_cell(ln, COL_REASON, reason);
+	for (int i = 0; i < COLS && r == 0; i++)
+		r = set_cell(ln, (size_t)i, cells[i], &width[i]);
+	return r;
 }
 
 static int print_table(struct sink *s, json_t *jobs, struct om_err *err)
@@ -146,14 +152,14 @@ static int print_table(struct sink *s, json_t *jobs, struct om_err *err)
 	json_array_foreach(jobs, i, job) {
 		if (r < 0 || (s->q->rows && s->printed >= s->q->rows))
 			break;
-		r = add_line(t, job);
+		r = add_line(t, job, s->width);
 		s->printed++;
 	}
 	if (r == 0 && (json_array_size(jobs) || !s->headed) && scols_print_table(t) < 0)
 		r = -EIO;
 	/* libsmartcols prints nothing at all for an empty table */
 	if (r == 0 && !json_array_size(jobs) && !s->headed)
-		puts("    ID NAME USER STATE TIME CPU CKPT REASON");
+		puts("ID NAME USER STATE TIME CPU CKPT REASON");
 	s->headed = true;
 	scols_unref_table(t);
 	return r < 0 ? om_err_set(err, r, "the table cannot be made") : 0;
@@ -276,6 +282,8 @@ static int one_round(struct omc *c, const struct query *q)
 	struct om_err err = { 0 };
 	int r = 0, rc;
 
+	for (int i = 0; i < COLS; i++)
+		s.width[i] = (int)strlen(cols[i].name);
 	for (int i = 0; r == 0 && (i == 0 || i < q->nids); i += IDS_PAGE)
 		r = take_pages(&s, i, &err);
 	if (r == 0 && s.list) {

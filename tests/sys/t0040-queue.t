@@ -52,7 +52,7 @@ is "$(omq "$esc" | tr -cd '\033\233' | wc -c)" 0 "no control characters reach th
 omdel "$esc"
 
 # paging: more jobs than a page has
-for i in 1 2 3; do printf '{"jobs":['; for j in $(seq 499); do
+for _ in 1 2 3; do printf '{"jobs":['; for _ in $(seq 499); do
 	printf '{"argv":["true"],"hold":true,"name":"many","chdir":"/","env":{}},'
 done; printf '{"argv":["true"],"hold":true,"name":"many","chdir":"/","env":{}}]}'; done |
 	jq -c . | while read -r batch; do curl -sf --unix-socket "$OM_HOME/omd.sock" --data-binary "$batch" http://localhost/v1/jobs >/dev/null || exit; done
@@ -60,7 +60,7 @@ ok "1,500 held jobs"
 is "$(omq -n many | grep -c ' many ')" 1500 "omq shows them all"
 is "$(omq --json -n many | jq -r '.jobs[].id' | sort -u | wc -l)" 1500 "each once"
 is "$(omq -n many | grep -c ID)" 1 "under one heading"
-omdel $(omq --json -n many | jq -r '.jobs[:100][].id')
+omq --json -n many | jq -r '.jobs[:100][].id' | xargs omdel
 ok "omdel of 100 ids"
 is "$(omq -n many | grep -c ' many ')" 1400 "they are gone"
 

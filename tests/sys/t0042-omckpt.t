@@ -37,7 +37,8 @@ rc_is 0 "omckpt export" omckpt export "$id" c.img
 is "$(stat -c %a c.img)" 600 "the image is private"
 omckpt export "$id@2" - >c2.img
 ok "export to standard output"
-n=$(lines c.out)
+n=$(lines c.out) # read by what wait_for evaluates
+: "$n"
 wait_for '[ "$(lines c.out)" -gt "$n" ]'
 ok "the job goes on"
 
@@ -48,6 +49,7 @@ is "$(state "$id")" cancelled "the job is cancelled"
 is "$(omckpt restore "$id@2")" "$id" "omckpt restore"
 is "$(state "$id")" running "it runs again"
 n=$(lines c.out)
+: "$n"
 wait_for '[ "$(lines c.out)" -gt "$((n + 2))" ]'
 ok "it counts"
 touch go
