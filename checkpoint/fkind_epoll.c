@@ -142,11 +142,23 @@ struct watch {
 	struct file_handle *handle;
 };
 
+/* By device and inode; where a file system shows another device by stat(2) (btrfs), by the kernel's handle of the inode. */
 static bool watch_is(const struct ckpt_files *f, const struct watch *w, const char *path)
 {
-	struct stat st = { .st_ino = w->ino, .st_dev = w->dev };
+	union {
+		struct file_handle h;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = { .h.handle_bytes = MAX_HANDLE_SZ };
+	struct stat st = { .st_ino = w->ino, .st_dev = w->dev }, now;
+	om_autofd int fd = -1;
+	int mount;
 
-	return files_path_is(f, path, &st);
+	if (files_path_is(f, path, &st))
+		return true;
+	fd = w->handle ? files_path_open(f, path, 0) : -1;
+	return fd >= 0 && fstat(fd, &now) == 0 && now.st_ino == w->ino && name_to_handle_at(fd, "", &u.h, &mount, AT_EMPTY_PATH) == 0 &&
+		u.h.handle_type == w->handle->handle_type && u.h.handle_bytes == w->handle->handle_bytes &&
+		!memcmp(u.h.f_handle, w->handle->f_handle, u.h.handle_bytes);
 }
 
 /* As root: the inode's handle leads to its path, from a mount of its file system. */
@@ -160,6 +172,14 @@ static int path_by_handle(struct ckpt_files *f, const struct watch *w, char **re
 		if (f->descs[i]->st.st_dev == w->dev && (S_ISREG(f->descs[i]->st.st_mode) || S_ISDIR(f->descs[i]->st.st_mode)) &&
 		    !(f->descs[i]->flags & O_PATH))
 			fd = open_by_handle_at(f->descs[i]->dup, w->handle, O_PATH | O_CLOEXEC);
+	for (size_t i = 0; i < f->n_procs && fd < 0; i++) {
+		om_autofree char *cwd = NULL;
+		om_autofd int at = fj_path(f->procs[i].desc, "cwd", &cwd, NULL) < 0 ? -1 : files_path_open(f, cwd, O_DIRECTORY);
+		om_autofd int readable = at < 0 ? -1 : fopen_again(at, O_RDONLY | O_DIRECTORY);
+
+		if (readable >= 0)
+			fd = open_by_handle_at(readable, w->handle, O_PATH | O_CLOEXEC);
+	}
 	for (int k = 0; k < 3 && fd < 0; k++) {
 		static const char *const places[] = { "/", "/tmp", "/home" };
 		om_autofd int at = files_path_open(f, places[k], O_DIRECTORY), readable = at < 0 ? -1 : fopen_again(at, O_RDONLY | O_DIRECTORY);
@@ -280,7 +300,12 @@ static int watch_dump(struct ckpt_files *f, struct fdesc *d, const char *line, j
 	if (sscanf(line, "inotify wd:%x ino:%" SCNx64 " sdev:%x mask:%x", (unsigned *)&w.wd, &w.ino, &dev, &w.mask) != 4)
 		return om_err_set(err, -EBADMSG, "fdinfo of an inotify instance cannot be understood");
 	w.dev = makedev(dev >> 20, dev & 0xfffff);	/* the kernel's own form */
-	r = handle_parse(line, &w) == 0 ? path_by_handle(f, &w, &path) : -ENOENT;
+	r = handle_parse(line, &w);
+	if (r < 0) {
+		free(w.handle);
+		w.handle = NULL;
+	}
+	r = w.handle ? path_by_handle(f, &w, &path) : -ENOENT;
 	if (r == -ENOENT)
 		r = path_by_search(f, &w, &path);
 	free(w.handle);

@@ -493,11 +493,13 @@ static void run_as_we_are(const struct files_case *c, const char *dir)
 
 const char *files_run(const struct files_case *c, bool user)
 {
-	char dir[] = "/tmp/t-files.XXXXXX";
+	const char *tmp = getenv("TMPDIR");
+	char dir[PATH_MAX];
 	pid_t pid;
 	int status;
 
 	memset(sh, 0, sizeof(*sh));
+	snprintf(dir, sizeof(dir), "%s/t-files.XXXXXX", tmp && tmp[0] == '/' ? tmp : "/tmp");
 	if (!mkdtemp(dir) || (user && chown(dir, ORDINARY, ORDINARY) < 0))
 		return "no folder";
 	pid = fork();
