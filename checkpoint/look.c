@@ -10,6 +10,8 @@
 #include "checkpoint/procfs.h"
 #include "checkpoint/tree.h"
 
+enum { LOOKS = 10, LOOK_AGAIN_US = 3000 };
+
 static const struct { const char *flag, *object, *reason; } vm_reasons[] = {
 	{ "io", "device memory", "memory of a device is mapped" },
 	{ "pf", "device memory", "raw memory of a driver is mapped" },
@@ -95,7 +97,7 @@ static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_
 	return r == -ESRCH || r == -ENOENT ? 0 : r;
 }
 
-int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
+static int look_once(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
 {
 	struct ckpt_status of_init;
 	int r = ckpt_status_read(init, &of_init);
@@ -111,6 +113,27 @@ int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ck
 	if (r == 0)
 		r = ckpt_kin_check(tree, why);
 	return r == 0 ? files_look(tree, net_reset, why, err) : r;
+}
+
+/* The processes run while they are looked at: one end of a pipe is seen, the other was made where the look had been already; a child is about
+ * to execute its program.  What really stands in the way is still there a moment later. */
+int ckpt_look_tree(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
+{
+	struct ckpt_why before = { 0 };
+	int r = -EOPNOTSUPP;
+
+	for (int i = 0; i < LOOKS && r == -EOPNOTSUPP; i++) {
+		if (i) {
+			before = *why;
+			ckpt_tree_done(tree);
+			*tree = (struct ckpt_tree){ 0 };
+			(void)usleep(LOOK_AGAIN_US);	/* cut short is as good */
+		}
+		r = look_once(tree, init, net_reset, why, err);
+		if (i && why->pid == before.pid && !strcmp(why->object, before.object) && !strcmp(why->reason, before.reason))
+			break;
+	}
+	return r;
 }
 
 int ckpt_look(pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)
