@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* checkpoint/dump.c - one checkpoint, in order: look, freeze, inject and ask, files, twins, thaw; then copy from the twins. */
 #include <errno.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -87,6 +88,26 @@ static json_t *proc_desc(const struct ckpt_proc *p, uint64_t exit_signal)
 	return o;
 }
 
+static int dumpable_set(struct ckpt_dump *dump, struct ckpt_proc *p, bool on)
+{
+	struct ckpt_batch *b = &dump->batch;
+	unsigned get;
+	int r;
+
+	b->base = p->threads[0].remote.base;
+	ckpt_batch_reset(b);
+	get = ckpt_call(b, SYS_prctl, PR_GET_DUMPABLE);
+	if (!on)
+		(void)ckpt_call(b, SYS_prctl, PR_SET_DUMPABLE, 0);
+	r = ckpt_batch_run(&p->threads[0].remote, b, dump->err);
+	if (r < 0 || !on || b->call[get].ret != 0)
+		return r;
+	ckpt_batch_reset(b);
+	(void)ckpt_call(b, SYS_prctl, PR_SET_DUMPABLE, 1);
+	p->undumpable = true;
+	return ckpt_batch_run(&p->threads[0].remote, b, dump->err);
+}
+
 static int proc_ask(struct ckpt_dump *dump, struct ckpt_proc *p)
 {
 	uint64_t stat[CKPT_STAT_FIELDS];
@@ -111,6 +132,8 @@ static int proc_ask(struct ckpt_dump *dump, struct ckpt_proc *p)
 	for (unsigned i = 1; i < p->nthreads && r == 0; i++)
 		r = ckpt_remote_begin(&p->threads[i].remote, p->threads[i].tid, p->gadget, 0, dump->batch.base, dump->err);
 	if (r == 0)
+		r = dumpable_set(dump, p, true);
+	if (r == 0)
 		r = ckpt_continue(p, &dump->batch, dump->err);
 	for (unsigned i = 0; i < p->nthreads && r == 0; i++) {
 		r = thread_ask(dump, p, &p->threads[i]);
@@ -121,12 +144,17 @@ static int proc_ask(struct ckpt_dump *dump, struct ckpt_proc *p)
 }
 
 /* Registers, masks and memory of all tasks are their own again; also after a failure half-way. */
-static int remotes_end(struct ckpt_tree *tree, struct om_err *err)
+static int remotes_end(struct ckpt_dump *dump)
 {
+	struct ckpt_tree *tree = &dump->tree;
+	struct om_err *err = dump->err;
 	int r = 0;
 
 	for (unsigned i = 0; i < tree->n; i++) {
 		struct ckpt_proc *p = &tree->procs[i];
+
+		if (p->undumpable && p->nthreads && p->threads[0].remote.begun)
+			r = dumpable_set(dump, p, false);
 
 		/* the leader last: it owns the area */
 		for (unsigned k = p->nthreads; k-- > 0;) {
@@ -282,7 +310,9 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 		if (r == 0 && opts->and_stop)
 			;			/* held until all is durable */
 		else {
-			e = remotes_end(&dump.tree, r < 0 ? NULL : err);
+			dump.err = r < 0 ? NULL : err;
+			e = remotes_end(&dump);
+			dump.err = err;
 			r = r < 0 ? r : e;
 			ckpt_tree_thaw(&dump.tree);
 			stats->stop_ns = om_clock_mono_ns() - stop + dump.pre_stop_ns;
@@ -305,7 +335,8 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 	if (opts->and_stop && stats->stop_ns == 0 && dump.tree.n) {
 		if (r == 0)
 			tree_kill(&dump);
-		e = r == 0 ? 0 : remotes_end(&dump.tree, NULL);
+		dump.err = NULL;
+		e = r == 0 ? 0 : remotes_end(&dump);
 		(void)e;			/* who cannot be given back has been killed by then */
 		ckpt_tree_thaw(&dump.tree);
 		stats->stop_ns = om_clock_mono_ns() - stop;

@@ -96,6 +96,8 @@ static int options_answer(const struct option *o, struct ckpt_item_dump *d)
 			continue;
 		if (o[i].by_pointer)
 			v = *(int32_t *)ckpt_batch_at(d->b, d->slot[2 * i]);
+		if (o[i].get == PR_GET_DUMPABLE && d->p->undumpable)
+			v = 0;			/* as it was before dump.c looked into it */
 		json_object_set_new(d->obj, o[i].name, json_integer(v));
 	}
 	return 0;

@@ -61,6 +61,8 @@ static int proc_look(struct ckpt_proc *p, pid_t init, const struct ckpt_status *
 		return 0;			/* ended meanwhile */
 	if (st.tracer && st.tracer != getpid())
 		return ckpt_refuse(why, p, "trace", "it is traced by another process (a debugger, strace)");
+	if (st.state == 'Z')
+		return ckpt_refuse(why, p, "thread", "its first thread has ended while others run on");
 	if (st.levels != of_init->levels)
 		return ckpt_refuse(why, p, "pid namespace", "it has a namespace of its own (a container?)");
 	if (st.seccomp_filters > of_init->seccomp_filters || st.seccomp == 1)
@@ -94,7 +96,8 @@ static int files_look(const struct ckpt_tree *tree, bool net_reset, struct ckpt_
 		json_decref(list[i].desc);
 	if (files)
 		ckpt_files_destroy(files);
-	return r == -ESRCH || r == -ENOENT ? 0 : r;
+	/* EACCES: of a process that is not dumpable; the dump itself makes it so */
+	return r == -ESRCH || r == -ENOENT || r == -EACCES ? 0 : r;
 }
 
 static int look_once(struct ckpt_tree *tree, pid_t init, bool net_reset, struct ckpt_why *why, struct om_err *err)

@@ -30,6 +30,7 @@ struct ckpt_proc {
 	pid_t vppid, vpgid, vsid;
 	int pidfd;
 	char comm[32];
+	bool undumpable;			/* made dumpable for the time of the dump: else its /proc files are root's */
 	bool zombie, job_stop;			/* ended and not waited for; stopped by a signal */
 	int exit_code;				/* of a zombie */
 	int dumpable;				/* restore: to be set at the end */
