@@ -8,15 +8,6 @@
 #include "checkpoint/pages.h"
 #include "checkpoint/restore.h"
 
-static int by_block(const void *a, const void *b)
-{
-	const struct ckpt_extent *x = a, *y = b;
-
-	if (x->block != y->block)
-		return x->block < y->block ? -1 : 1;
-	return x->addr < y->addr ? -1 : x->addr > y->addr;
-}
-
 /* The extents of one block: x[0..n) into process @pid. */
 static int block_write(pid_t pid, const struct ckpt_extent *x, size_t n, char *buf, size_t len, struct om_err *err)
 {
@@ -40,7 +31,45 @@ static int block_write(pid_t pid, const struct ckpt_extent *x, size_t n, char *b
 	return 0;
 }
 
-int ckpt_fill(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err)
+/* Leave out what is in areas that are @loaded already; counted all the same. */
+static int loaded_drop(const struct ckpt_maps *m, const bool *loaded, struct ckpt_extent **x, size_t *n, struct ckpt_stats *stats, struct om_err *err)
+{
+	/* extents that are apart are split at most once at each area's end */
+	size_t room = *n + m->n, w = 0;
+	struct ckpt_extent *out = calloc(room + 1, sizeof(*out));
+
+	if (!out)
+		return om_err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < *n; i++) {
+		struct ckpt_extent rest = (*x)[i];
+
+		while (rest.pages && w <= room) {
+			const struct ckpt_area *a = ckpt_maps_at(m, rest.addr);
+			uint64_t pages = a ? (a->to - rest.addr) / CKPT_PAGE : rest.pages;
+
+			pages = pages < rest.pages ? pages : rest.pages;
+			if (a && loaded[a - m->area]) {
+				stats->pages += pages;
+				stats->bytes += pages * CKPT_PAGE;
+			} else if (w < room) {
+				out[w] = rest;
+				out[w++].pages = (uint32_t)pages;
+			} else {
+				w++;
+			}
+			rest.addr += pages * CKPT_PAGE;
+			rest.first += (uint32_t)pages;
+			rest.pages -= (uint32_t)pages;
+		}
+	}
+	free(*x);
+	*x = out;
+	*n = w <= room ? w : 0;
+	return w <= room ? 0 : om_err_set(err, -EUCLEAN, "the image: memory pages overlap");
+}
+
+int ckpt_fill(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, const bool *loaded, struct ckpt_stats *stats,
+	      struct om_err *err)
 {
 	om_autofree struct ckpt_extent *x = NULL;
 	om_autofree char *buf = malloc(CKPT_BLOCK_MAX);
@@ -51,7 +80,10 @@ int ckpt_fill(const struct ckpt_image *im, const struct ckpt_image_proc *ip, str
 		return r;
 	if (!buf)
 		return om_err_set(err, -ENOMEM, "out of memory");
-	qsort(x, n, sizeof(*x), by_block);
+	r = loaded_drop(&p->maps, loaded, &x, &n, stats, err);
+	if (r < 0)
+		return r;
+	qsort(x, n, sizeof(*x), ckpt_extent_by_block);
 	for (size_t i = 0, k; i < n; i = k) {
 		for (k = i; k < n && x[k].block == x[i].block; k++)
 			stats->pages += x[k].pages;

@@ -26,7 +26,7 @@ endif
 
 # the engine: dump and restore of a tree
 checkpoint_libcheckpoint_a_SOURCES += \
-	%D%/kin.c %D%/inject.h %D%/inject.c %D%/pie/batch.S \
+	%D%/kin.c %D%/cow.h %D%/cow.c %D%/inject.h %D%/inject.c %D%/pie/batch.S \
 	%D%/continue.h %D%/continue.c %D%/pie/stub.S \
 	%D%/procfs.h %D%/procfs.c \
 	%D%/json.h %D%/json.c \

@@ -373,6 +373,15 @@ static int extents_check(const char *raw, size_t n, uint64_t limit, struct ckpt_
 	return 0;
 }
 
+int ckpt_extent_by_block(const void *a, const void *b)
+{
+	const struct ckpt_extent *x = a, *y = b;
+
+	if (x->block != y->block)
+		return x->block < y->block ? -1 : 1;
+	return x->addr < y->addr ? -1 : x->addr > y->addr;
+}
+
 int ckpt_packer_extents(struct ckpt_packer *k, struct ckpt_extent **ret, size_t *ret_n, struct om_err *err)
 {
 	size_t n;

@@ -36,6 +36,9 @@ bool ckpt_pages_can_track(void);
 int ckpt_own_vdso(char *buf, size_t n);
 int ckpt_pagemap_open(pid_t pid, struct om_err *err);
 
+/* For qsort(): by block, then address. */
+int ckpt_extent_by_block(const void *a, const void *b);
+
 struct ckpt_packer {				/* collects pages of one process into blocks */
 	const struct ckpt_sink *sink;
 	pid_t pid;				/* whose memory */

@@ -33,6 +33,8 @@ struct rebuild {
 	const struct ckpt_image_proc *ip;
 	struct ckpt_proc *p;
 	struct ckpt_maps was;			/* the shell's areas */
+	const struct ckpt_cow *cow;
+	bool *loaded;				/* per area: its content lies in the zone */
 	struct ckpt_batch b;
 	uint64_t base;
 	struct om_err *err;
@@ -66,6 +68,69 @@ static void move(struct rebuild *r, uint64_t from, uint64_t to, uint64_t len)
 	(void)ckpt_must(&r->b, "move the vdso", SYS_mremap, from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 }
 
+static void unmap(struct rebuild *r, uint64_t from, uint64_t to)
+{
+	if (from < to)
+		(void)ckpt_must(&r->b, "unmap", SYS_munmap, from, to - from);
+}
+
+/* All but our scratch area, which ends at @end, and the zone. */
+static void unmap_most(struct rebuild *r, uint64_t end)
+{
+	uint64_t z = r->cow->zone, zend = z + r->cow->len;
+
+	if (!z || z > r->base) {
+		unmap(r, 0, r->base);
+		unmap(r, end, z ? z : CKPT_TASK_SIZE);
+		unmap(r, z ? zend : CKPT_TASK_SIZE, CKPT_TASK_SIZE);
+	} else {
+		unmap(r, 0, z);
+		unmap(r, zend, r->base);
+		unmap(r, end, CKPT_TASK_SIZE);
+	}
+}
+
+/* The shell's part of the zone that begins at or behind @at: where it can be written, content was loaded. */
+static const struct ckpt_area *zone_part(const struct rebuild *r, uint64_t at)
+{
+	const struct ckpt_area *a = ckpt_maps_at(&r->was, at);
+
+	return a && (a->prot & PROT_WRITE) && a->kind == CKPT_AREA_ANON ? a : NULL;
+}
+
+static bool area_loaded(const struct rebuild *r, const struct ckpt_area *a)
+{
+	uint64_t at = a->kind == CKPT_AREA_ANON ? ckpt_cow_at(r->cow, a->from) : 0, end = at + (a->to - a->from);
+	const struct ckpt_area *part;
+
+	if (!at || !r->cow->proc[r->ip - r->im->proc].pick[a - r->p->maps.area])
+		return false;
+	for (; at < end; at = part->to) {
+		part = zone_part(r, at);
+		if (!part)
+			return false;
+	}
+	return true;
+}
+
+/* Out of the zone to its place, by the pieces it consists of. */
+static int area_fetch(struct rebuild *r, const struct ckpt_area *a)
+{
+	uint64_t at = ckpt_cow_at(r->cow, a->from), end = at + (a->to - a->from), to = a->from;
+	int e = 0;
+
+	while (at < end && e == 0) {
+		uint64_t stop = zone_part(r, at)->to, len = (stop < end ? stop : end) - at;
+
+		e = ckpt_batch_flush(REMOTE(r), &r->b, 1, 0, r->err);
+		if (e == 0)
+			(void)ckpt_must(&r->b, "move memory", SYS_mremap, at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+		at += len;
+		to += len;
+	}
+	return e;
+}
+
 static int empty_and_vdso(struct rebuild *r)
 {
 	const struct ckpt_area *have[KERNEL_AREAS_MAX], *want[KERNEL_AREAS_MAX];
@@ -80,8 +145,7 @@ static int empty_and_vdso(struct rebuild *r)
 			return om_err_set(r->err, -EOPNOTSUPP, "the image comes from a kernel with another vdso");
 		move(r, have[i]->from, aside + (have[i]->from - have[0]->from), have[i]->to - have[i]->from);
 	}
-	(void)ckpt_must(&r->b, "unmap", SYS_munmap, 0, r->base);
-	(void)ckpt_must(&r->b, "unmap", SYS_munmap, end, CKPT_TASK_SIZE - end);
+	unmap_most(r, end);
 	for (unsigned i = 0; i < nw; i++)
 		move(r, aside + (have[i]->from - have[0]->from), want[i]->from, want[i]->to - want[i]->from);
 	(void)ckpt_must(&r->b, "unmap", SYS_munmap, aside, ASIDE_LEN);
@@ -213,7 +277,13 @@ static int guards_make(struct rebuild *r)
 
 static int area_make(struct rebuild *r, const struct ckpt_area *a)
 {
-	int e = area_map(r, a);
+	bool *loaded = &r->loaded[a - r->p->maps.area];
+	int e;
+
+	*loaded = area_loaded(r, a);
+	if (*loaded)
+		return area_fetch(r, a);
+	e = area_map(r, a);
 
 	return e == 0 ? area_advise(r, a, true) : e;
 }
@@ -295,6 +365,13 @@ static int threads_finish(struct rebuild *r)
 	return e;
 }
 
+static int zone_end(struct rebuild *r)
+{
+	ckpt_batch_reset(&r->b);
+	unmap(r, r->cow->zone, r->cow->zone + r->cow->len * (r->cow->zone != 0));
+	return ckpt_batch_run(REMOTE(r), &r->b, r->err);
+}
+
 static int steps(struct rebuild *r, struct ckpt_stats *stats)
 {
 	int e = empty_and_vdso(r);
@@ -302,9 +379,11 @@ static int steps(struct rebuild *r, struct ckpt_stats *stats)
 	if (e == 0)
 		e = areas_each(r, area_make);
 	if (e == 0)
+		e = zone_end(r);
+	if (e == 0)
 		e = om_err_sys(r->err, om_fault(OM_FI_REST_PAGES), "load memory");
 	if (e == 0)
-		e = ckpt_fill(r->im, r->ip, r->p, stats, r->err);
+		e = ckpt_fill(r->im, r->ip, r->p, r->loaded, stats, r->err);
 	if (e == 0)
 		e = guards_make(r);
 	if (e == 0)
@@ -314,14 +393,19 @@ static int steps(struct rebuild *r, struct ckpt_stats *stats)
 	return e == 0 ? threads_finish(r) : e;
 }
 
-int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err)
+int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_cow *cow, const struct ckpt_image_proc *ip, struct ckpt_proc *p,
+		 struct ckpt_stats *stats, struct om_err *err)
 {
-	struct rebuild r = { .im = im, .ip = ip, .p = p, .err = err };
+	struct rebuild r = { .im = im, .cow = cow, .ip = ip, .p = p, .err = err };
 	int e;
 
 	if (p->nthreads != 1)
 		return om_err_set(err, -EINVAL, "a shell with %u threads", p->nthreads);
 	e = ckpt_maps_unpack(json_object_get(ip->obj, "areas"), &p->maps, err);
+	if (e == 0) {
+		r.loaded = calloc(p->maps.n + 1, sizeof(*r.loaded));
+		e = r.loaded ? 0 : om_err_set(err, -ENOMEM, "out of memory");
+	}
 	if (e == 0)
 		e = ckpt_maps_read(p->pid, false, &r.was, err);
 	if (e == 0)
@@ -338,5 +422,6 @@ int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_image_proc *ip, 
 		e = steps(&r, stats);
 	ckpt_batch_done(&r.b);
 	ckpt_maps_done(&r.was);
+	free(r.loaded);
 	return e;
 }

@@ -3,6 +3,7 @@
 #ifndef OM_CHECKPOINT_RESTORE_H
 #define OM_CHECKPOINT_RESTORE_H
 #include "base/err.h"
+#include "checkpoint/cow.h"
 #include "checkpoint/image.h"
 #include "checkpoint/tree.h"
 
@@ -12,6 +13,8 @@ enum ckpt_ctl_kind {
 	CKPT_CTL_GO = 3,			/* driver: the tree runs */
 	CKPT_CTL_START = 4,			/* driver: files are put back, begin */
 	CKPT_CTL_SHM = 5,			/* init: the next shared memory object is descriptor @value */
+	CKPT_CTL_BUSY = 6,			/* init: memory is being loaded, wait on */
+	CKPT_CTL_ZONE = 7,			/* init: the zone of shared pages is at @value * 2 MiB */
 };
 struct ckpt_ctl {
 	uint32_t kind, value;
@@ -25,7 +28,8 @@ void ckpt_shm_close(struct ckpt_image *im);
 int ckpt_shm_fd(const struct ckpt_image *im, const json_t *file, int *ret, struct om_err *err);
 
 /* rebuild.c: make the stopped process @p (an empty shell) into what the image says; its tasks stay stopped, ready to be detached. */
-int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err);
-/* fill.c: write the memory content into the areas that are mapped. */
-int ckpt_fill(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err);
+int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_cow *cow, const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct ckpt_stats *stats, struct om_err *err);
+/* fill.c: write the memory content into the areas that are mapped and not @loaded (by number) already. */
+int ckpt_fill(const struct ckpt_image *im, const struct ckpt_image_proc *ip, struct ckpt_proc *p, const bool *loaded, struct ckpt_stats *stats,
+	      struct om_err *err);
 #endif

@@ -17,7 +17,7 @@
 #include "checkpoint/restore.h"
 #include "checkpoint/sink.h"
 
-enum { READY_MS = 150 * 1000 };			/* above what init itself waits for its processes */
+enum { READY_MS = 150 * 1000 };			/* above what init itself waits for its processes without a sign of progress */
 
 /* The next message of init, or its end. */
 static int hear(const struct ckpt_space *space, int ctl, struct ckpt_ctl *m, struct om_err *err)
@@ -35,13 +35,19 @@ static int hear(const struct ckpt_space *space, int ctl, struct ckpt_ctl *m, str
 	return om_err_set(err, m->err.code < 0 ? m->err.code : -EIO, "%s", m->err.text);
 }
 
-static int wait_ready(struct ckpt_image *im, const struct ckpt_space *space, int ctl, struct om_err *err)
+static int wait_ready(struct ckpt_image *im, struct ckpt_cow *cow, const struct ckpt_space *space, int ctl, struct om_err *err)
 {
 	struct ckpt_ctl m;
 	int r;
 
-	while ((r = hear(space, ctl, &m, err)) == 0 && m.kind == CKPT_CTL_SHM) {
-		int *p = reallocarray(im->shm_fd, im->nshm + 1, sizeof(*p));
+	while ((r = hear(space, ctl, &m, err)) == 0 && m.kind != CKPT_CTL_READY) {
+		int *p;
+
+		if (m.kind == CKPT_CTL_ZONE)
+			cow->zone = (uint64_t)m.value << 21;
+		if (m.kind != CKPT_CTL_SHM)
+			continue;
+		p = reallocarray(im->shm_fd, im->nshm + 1, sizeof(*p));
 
 		if (!p)
 			return om_err_set(err, -ENOMEM, "out of memory");
@@ -78,7 +84,7 @@ static void stop_again(const struct ckpt_image *im, struct ckpt_tree *tree)
 	}
 }
 
-static int tree_fill(const struct ckpt_image *im, struct ckpt_tree *tree, struct ckpt_stats *stats, struct om_err *err)
+static int tree_fill(const struct ckpt_image *im, const struct ckpt_cow *cow, struct ckpt_tree *tree, struct ckpt_stats *stats, struct om_err *err)
 {
 	for (unsigned i = 0; i < im->n; i++) {
 		const struct ckpt_image_proc *ip = &im->proc[i];
@@ -87,7 +93,7 @@ static int tree_fill(const struct ckpt_image *im, struct ckpt_tree *tree, struct
 
 		if (!p || p->zombie != ip->zombie)
 			return om_err_set(err, -ECHILD, "process %d has ended while it was restored", ip->pid);
-		r = ip->zombie ? 0 : ckpt_rebuild(im, ip, p, stats, err);
+		r = ip->zombie ? 0 : ckpt_rebuild(im, cow, ip, p, stats, err);
 		if (r < 0)
 			return om_err_wrap(err, r, "restore process %d", ip->pid);
 		stats->processes++;
@@ -102,22 +108,25 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 	struct ckpt_tree tree = { 0 };
 	struct ckpt_why why = { 0 };
 	struct ckpt_image im = { 0 };
+	struct ckpt_cow cow = { 0 };
 	uint64_t start = om_clock_mono_ns();
 	int r = om_err_sys(err, om_fault(OM_FI_REST_READ), "read the image");
 
 	*stats = (struct ckpt_stats){ 0 };
 	if (r == 0)
 		r = ckpt_image_load(src, &im, err);
+	if (r == 0)
+		r = ckpt_cow_plan(&im, &cow, err);
 	if (r == 0 && !trial)
 		r = ckpt_files_put_back(json_object_get(im.meta, "files"), src, err);
 	if (r == 0)
 		r = tell(ctl, CKPT_CTL_START, err);
 	if (r == 0)
-		r = wait_ready(&im, space, ctl, err);
+		r = wait_ready(&im, &cow, space, ctl, err);
 	if (r == 0)
 		r = ckpt_tree_freeze(&tree, space->init, &why, err);
 	if (r == 0)
-		r = tree_fill(&im, &tree, stats, err);
+		r = tree_fill(&im, &cow, &tree, stats, err);
 	if (r == 0 && !trial && before_go)
 		r = before_go(arg, err);
 	if (r == 0)
@@ -130,6 +139,7 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 	if (r == 0 && !trial)
 		r = tell(ctl, CKPT_CTL_GO, err);
 	ckpt_tree_done(&tree);
+	ckpt_cow_done(&cow);
 	ckpt_image_done(&im);
 	stats->wall_ns = om_clock_mono_ns() - start;
 	return r;

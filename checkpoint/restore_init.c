@@ -26,13 +26,17 @@
 #include "checkpoint/plan.h"
 #include "checkpoint/restore.h"
 
-enum { RESTORE_S = 120 };			/* all processes must have come to the next barrier by then */
+enum {
+	RESTORE_S = 120,			/* all processes must have come to the next barrier, or have loaded something, by then */
+	SIGN_S = 10,				/* so often the driver is told that something was loaded */
+};
 
 enum phase { PHASE_CREATED, PHASE_LEADERS, PHASE_GROUPS, PHASE_ARRANGED, PHASES };
 
 struct meeting {				/* shared by all */
 	_Atomic uint32_t open;			/* barriers that are open */
 	_Atomic uint32_t arrived[PHASES];
+	_Atomic uint32_t progress;		/* blocks of memory that were loaded */
 	_Atomic uint32_t failed;
 	struct om_err err;
 };
@@ -40,6 +44,7 @@ struct birth {
 	const struct ckpt_image *im;
 	const struct ckpt_plan *plan;
 	struct ckpt_opened *files;
+	const struct ckpt_cow *cow;
 	struct meeting *meet;
 };
 
@@ -141,12 +146,24 @@ static void ghosts_reap(const struct birth *b, int maker)
 			(void)waitpid(b->plan->node[i].pid, NULL, 0);	/* it is our child */
 }
 
-/* Session, children: all that decides where in the tree it is. */
+/* The process whose zone node @i has inherited. */
+static int inherited_from(const struct birth *b, unsigned i)
+{
+	int m = b->plan->node[i].maker;
+
+	while (m >= 0 && b->plan->node[m].ghost)
+		m = b->plan->node[m].maker;
+	return m;				/* the first nodes are the image's, in its order */
+}
+
+/* Memory, session, children: all that decides where in the tree it is. */
 static int node_begin(struct birth *b, unsigned i, struct om_err *err)
 {
 	const struct ckpt_node *x = &b->plan->node[i];
-	int r;
+	int r = x->ghost ? 0 : ckpt_cow_load(b->cow, b->im, i, inherited_from(b, i), &b->meet->progress, err);
 
+	if (r < 0)
+		return r;
 	if (x->adopts && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return om_err_sys(err, -errno, "sub-reaper");
 	r = children_make(b, (int)i, false, err);
@@ -189,81 +206,6 @@ static void node_main(struct birth *b, unsigned i)
 
 /* ---- pid 1 ---- */
 
-/* Wait until @want processes are at barrier @ph, then open it. */
-static int lead_phase(struct meeting *m, enum phase ph, uint32_t want, struct om_err *err)
-{
-	uint64_t until = om_clock_mono_ns() + RESTORE_S * 1000000000ULL;
-
-	while (atomic_load(&m->arrived[ph]) < want) {
-		if (atomic_load(&m->failed) == 2) {
-			*err = m->err;
-			return err->code < 0 ? err->code : -EIO;
-		}
-		if (om_clock_mono_ns() > until)
-			return om_err_set(err, -ETIMEDOUT, "%u of %u processes are there after %d s", m->arrived[ph], want, RESTORE_S);
-		usleep(100);
-	}
-	atomic_store(&m->open, (uint32_t)ph + 1);
-	(void)syscall(SYS_futex, &m->open, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-	return 0;
-}
-
-static int tree_make(const struct ckpt_image *im, struct ckpt_opened *files, struct om_err *err)
-{
-	struct ckpt_plan plan = { 0 };
-	struct birth b = { im, &plan, files, mmap(NULL, sizeof(*b.meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
-	unsigned living = 0;
-	int r;
-
-	if (b.meet == MAP_FAILED)
-		return om_err_sys(err, -errno, "shared memory");
-	for (unsigned i = 0; i < im->n; i++)
-		living += !im->proc[i].zombie;
-	r = ckpt_plan_make(im, getsid(0), &plan, err);
-	if (r == 0)
-		r = children_make(&b, -1, false, err);
-	for (enum phase ph = PHASE_CREATED; ph < PHASES && r == 0; ph++) {
-		r = lead_phase(b.meet, ph, ph < PHASE_ARRANGED ? plan.n : living, err);
-		if (r == 0 && ph == PHASE_GROUPS)
-			ghosts_reap(&b, -1);
-	}
-	(void)munmap(b.meet, sizeof(*b.meet));
-	ckpt_plan_done(&plan);
-	return r;
-}
-
-static int memfd_give(void *arg, const json_t *file, int *ret_fd, struct om_err *err)
-{
-	return ckpt_shm_fd(arg, file, ret_fd, err);
-}
-
-/* Open everything, fork the tree, close what only the tree needs. */
-static int all_make(struct ckpt_image *im, struct om_err *err)
-{
-	const struct ckpt_open_opts o = { memfd_give, im };
-	struct ckpt_opened *files = NULL;
-	int r = om_err_sys(err, om_fault(OM_FI_REST_FILES), "open files");
-
-	if (r == 0)
-		r = ckpt_shm_make(im, err);
-	if (r == 0)
-		r = ckpt_files_open_all(json_object_get(im->meta, "files"), im->processes, im->src, &o, &files, err);
-	if (r == 0)
-		r = tree_make(im, files, err);
-	if (files)
-		ckpt_files_close(files);
-	return r;
-}
-
-static int ctl_wait(int ctl, enum ckpt_ctl_kind kind, struct om_err *err)
-{
-	struct ckpt_ctl m;
-
-	if (recv(ctl, &m, sizeof(m), 0) == (ssize_t)sizeof(m) && m.kind == kind)
-		return 0;
-	return om_err_set(err, -ECANCELED, "the restore was given up");
-}
-
 static int say(int ctl, enum ckpt_ctl_kind kind, const struct om_err *e)
 {
 	struct ckpt_ctl m = { .kind = kind };
@@ -278,6 +220,98 @@ static int say_value(int ctl, enum ckpt_ctl_kind kind, uint32_t value)
 	const struct ckpt_ctl m = { .kind = kind, .value = value };
 
 	return om_fd_write_all(ctl, &m, sizeof(m));
+}
+
+/* Wait until @want processes are at barrier @ph, then open it. */
+static int lead_phase(struct meeting *m, enum phase ph, uint32_t want, int ctl, struct om_err *err)
+{
+	uint64_t until = om_clock_mono_ns() + RESTORE_S * 1000000000ULL, sign = om_clock_mono_ns() + SIGN_S * 1000000000ULL;
+	uint32_t progress = 0;
+
+	while (atomic_load(&m->arrived[ph]) < want) {
+		if (om_clock_mono_ns() > sign && atomic_load(&m->progress) != progress) {
+			progress = atomic_load(&m->progress);
+			sign = om_clock_mono_ns() + SIGN_S * 1000000000ULL;
+			until = om_clock_mono_ns() + RESTORE_S * 1000000000ULL;
+			(void)say(ctl, CKPT_CTL_BUSY, NULL);	/* a driver that is gone ends us anyway */
+		}
+		if (atomic_load(&m->failed) == 2) {
+			*err = m->err;
+			return err->code < 0 ? err->code : -EIO;
+		}
+		if (om_clock_mono_ns() > until)
+			return om_err_set(err, -ETIMEDOUT, "%u of %u processes are there after %d s", m->arrived[ph], want, RESTORE_S);
+		usleep(100);
+	}
+	atomic_store(&m->open, (uint32_t)ph + 1);
+	(void)syscall(SYS_futex, &m->open, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	return 0;
+}
+
+static int tree_make(const struct ckpt_image *im, struct ckpt_opened *files, const struct ckpt_cow *cow, int ctl, struct om_err *err)
+{
+	struct ckpt_plan plan = { 0 };
+	struct birth b = { im, &plan, files, cow, mmap(NULL, sizeof(*b.meet), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) };
+	unsigned living = 0;
+	int r;
+
+	if (b.meet == MAP_FAILED)
+		return om_err_sys(err, -errno, "shared memory");
+	for (unsigned i = 0; i < im->n; i++)
+		living += !im->proc[i].zombie;
+	r = ckpt_plan_make(im, getsid(0), &plan, err);
+	if (r == 0)
+		r = children_make(&b, -1, false, err);
+	for (enum phase ph = PHASE_CREATED; ph < PHASES && r == 0; ph++) {
+		r = lead_phase(b.meet, ph, ph < PHASE_ARRANGED ? plan.n : living, ctl, err);
+		if (r == 0 && ph == PHASE_GROUPS)
+			ghosts_reap(&b, -1);
+	}
+	(void)munmap(b.meet, sizeof(*b.meet));
+	ckpt_plan_done(&plan);
+	return r;
+}
+
+static int memfd_give(void *arg, const json_t *file, int *ret_fd, struct om_err *err)
+{
+	return ckpt_shm_fd(arg, file, ret_fd, err);
+}
+
+/* Open everything, fork the tree, close what only the tree needs. */
+static int all_make(struct ckpt_image *im, int ctl, struct om_err *err)
+{
+	struct ckpt_cow cow = { 0 };
+	const struct ckpt_open_opts o = { memfd_give, im };
+	struct ckpt_opened *files = NULL;
+	int r = om_err_sys(err, om_fault(OM_FI_REST_FILES), "open files");
+
+	if (r == 0)
+		r = ckpt_shm_make(im, err);
+	if (r == 0)
+		r = ckpt_files_open_all(json_object_get(im->meta, "files"), im->processes, im->src, &o, &files, err);
+	if (r == 0)
+		r = ckpt_cow_plan(im, &cow, err);
+	if (r == 0)
+		r = ckpt_cow_reserve(&cow, err);
+	if (r == 0)
+		r = tree_make(im, files, &cow, ctl, err);
+	if (files)
+		ckpt_files_close(files);
+	if (r == 0)
+		r = say_value(ctl, CKPT_CTL_ZONE, (uint32_t)(cow.zone >> 21));
+	if (cow.zone)
+		(void)munmap((void *)cow.zone, cow.len);
+	ckpt_cow_done(&cow);
+	return r;
+}
+
+static int ctl_wait(int ctl, enum ckpt_ctl_kind kind, struct om_err *err)
+{
+	struct ckpt_ctl m;
+
+	if (recv(ctl, &m, sizeof(m), 0) == (ssize_t)sizeof(m) && m.kind == kind)
+		return 0;
+	return om_err_set(err, -ECANCELED, "the restore was given up");
 }
 
 int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root, struct om_err *err)
@@ -300,7 +334,7 @@ int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root
 	(void)signal(SIGCHLD, SIG_DFL);
 	r = ctl_wait(ctl, CKPT_CTL_START, err);
 	if (r == 0)
-		r = all_make(&im, err);
+		r = all_make(&im, ctl, err);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
 	for (unsigned i = 0; i < im.nshm && r == 0; i++)
 		r = say_value(ctl, CKPT_CTL_SHM, (uint32_t)im.shm_fd[i]);
