@@ -63,8 +63,6 @@ static void suspend_all(struct omd *omd)
 				continue;
 			if (omd_job_step(j, POL_EV_SUSPEND, NULL, NULL, &err) < 0)
 				om_log_warning("job=%s not suspended: %s", omd_id(j->rec.id), om_err_text(&err, 0));
-			else
-				j->suspend = OMD_SUSPEND_REQUEUE;	/* counted from now on; the order follows the commit */
 		}
 }
 
@@ -85,6 +83,7 @@ void omd_drain(struct omd *omd, bool undo)
 	om_log_notice("draining=%s", undo ? "no" : "yes");
 	if (!undo)
 		suspend_all(omd);
+	omd_batch_flush(omd);		/* the orders go out now: whoever asks next must not give them again */
 	omd_queue_kick(omd);
 }
 
