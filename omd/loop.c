@@ -232,6 +232,8 @@ int omd_loop_create(struct omd *omd, struct om_err *err)
 		r = omd_setup_socket(omd, err);
 	if (r >= 0)
 		r = omd_http_create(omd, omd->ev, omd->listen_fd, omd_routes, &omd->http, err);
+	if (r >= 0)
+		omd->listen_fd = -1;	/* libmicrohttpd closes it at its end */
 	return r;
 }
 

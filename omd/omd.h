@@ -103,7 +103,7 @@ struct omd_job {
 };
 
 struct omd {
-	bool system, socket_given;
+	bool system, socket_made;
 	uint64_t idle_exit_s;
 	char spool[PATH_MAX], socket[PATH_MAX];
 	int spool_fd, jobs_fd, lock_fd, listen_fd, null_fd;

@@ -133,6 +133,7 @@ static int bind_socket(struct omd *omd, struct om_err *err)
 	if (listen(fd, 512) < 0)
 		return om_err_sys(err, -errno, "listen on %s", omd->socket);
 	omd->listen_fd = om_fd_steal(&fd);
+	omd->socket_made = true;
 	return 0;
 }
 
@@ -147,7 +148,6 @@ int omd_setup_socket(struct omd *omd, struct om_err *err)
 			return om_err_set(err, -EINVAL, "the socket from systemd is no listening unix stream socket");
 		om_fd_set_nonblock(SD_LISTEN_FDS_START, 1);
 		omd->listen_fd = SD_LISTEN_FDS_START;
-		omd->socket_given = true;
 		return 0;
 	}
 	return bind_socket(omd, err);
@@ -167,7 +167,7 @@ void omd_setup_limits(struct omd *omd)
 
 void omd_setup_close(struct omd *omd)
 {
-	if (omd->listen_fd >= 0 && !omd->socket_given)
+	if (omd->socket_made)
 		unlink(omd->socket);
 	om_fd_close(omd->listen_fd);
 	om_fd_close(omd->jobs_fd);
