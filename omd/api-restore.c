@@ -207,8 +207,10 @@ static void import_ended(void *arg, int status, json_t *last)
 	if (c->uploading) {		/* answered at the end of the body: MHD takes no answer before */
 		c->broken = r < 0;
 		c->complete = r >= 0;
-		if (c->req)
+		if (c->req) {
+			c->req->unwanted = true;
 			omd_req_more(c->req);
+		}
 		return;
 	}
 	if (r < 0)

@@ -319,7 +319,8 @@ static void take(struct omd_req *req, const char *p, size_t *n)
 {
 	struct omd_http *h = req->conn->http;
 
-	if (req->answered || req->too_large) {	/* swallow the rest: MHD takes the answer only at its end */
+	if (req->answered || req->too_large || req->unwanted) {	/* MHD takes the answer only at the end of the body */
+		req->swallowed += *n;
 		*n = 0;
 	} else if (req->data) {
 		size_t done = req->data(req, p, *n);
@@ -375,15 +376,17 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *mhd, const ch
 		req = *con = req_create(h, mhd, url, method);
 		if (!req)
 			return MHD_NO;
-		if (!req->answered && req->route->stream)
+		if (!req->answered && req->route->stream) {
+			req->conn->busy = true;		/* a long upload is no slow client */
 			req->route->handle(req);
+		}
 		if (req->answered)
 			return give(req);
 		return MHD_YES;
 	}
 	if (*n) {
 		take(req, data, n);
-		return MHD_YES;
+		return req->swallowed > OMD_HTTP_UNWANTED_MAX ? MHD_NO : MHD_YES;
 	}
 	if (!req->answered)
 		dispatch(req);

@@ -23,6 +23,7 @@ enum {
 	OMD_HTTP_REQUEST_S = 120,	/* from the first byte of a request to its last, streams excepted */
 	OMD_HTTP_BODY_MAX = 64 << 20,	/* of one request: 10,000 jobs with their environments */
 	OMD_HTTP_BODIES_MAX = 256 << 20,	/* of all requests that are being read: above it 503 */
+	OMD_HTTP_UNWANTED_MAX = 16 << 20,	/* of a body whose answer is known already; then the connection is dropped */
 	OMD_HTTP_SEGMENTS = 8,		/* of a path */
 };
 
@@ -57,6 +58,8 @@ struct omd_req {
 	const char *seg[OMD_HTTP_SEGMENTS];	/* what the '?' stood for, in order */
 	struct om_buf body;
 	bool too_large, suspended, answered;
+	bool unwanted;			/* handler of a stream: the rest of the body is not looked at; the answer follows at its end */
+	size_t swallowed;
 	struct MHD_Response *resp;	/* until MHD has it */
 	unsigned int status;
 	sd_event_source *hup;

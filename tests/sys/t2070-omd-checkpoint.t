@@ -151,6 +151,12 @@ head -c 3000 "$TRASH/image" >"$TRASH/cut"
 is "$(api_code POST /v1/import "@$TRASH/cut")" 409 "an image that was cut is refused"
 head -c 5000000 /dev/urandom >"$TRASH/noise"
 is "$(api_code POST /v1/import "@$TRASH/noise")" 409 "noise is refused"
+is "$(api_code POST /v1/import "@$TRASH/image")" 201 "a good one after it is taken"
+api DELETE "/v1/jobs/$(api GET /v1/jobs?state=held | json 'd["jobs"][-1]["id"]')" >/dev/null
+head -c 200000000 /dev/zero | curl -s -m 120 --unix-socket "$SOCK" -X POST -T - http://omd/v1/import >/dev/null
+isnt0=$?
+[ $isnt0 != 0 ]
+ok "an endless body is not swallowed to its end (curl says $isnt0)"
 wait_for '! ls -d "$OM_HOME"/jobs/.import-*'
 ok "... and leaves nothing"
 api DELETE "/v1/jobs/$new" >/dev/null
