@@ -46,6 +46,30 @@ static void limits_set(const struct omj_spec *spec)
 	}
 }
 
+/* Scripts written for other systems find their ids under the names they know; omsub has marked such a job with the first name of a row. */
+static int env_foreign(const char *id, const char *index)
+{
+	static const struct { const char *mark, *job, *array_job, *array_index; } known[] = {
+		{ "SLURM_SUBMIT_DIR", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID" },
+		{ "PBS_O_WORKDIR", "PBS_JOBID", NULL, "PBS_ARRAY_INDEX" },
+		{ "PBS_O_WORKDIR", "PBS_JOBID", NULL, "PBS_ARRAYID" },
+	};
+	char whole[24];
+	int r = 0;
+
+	snprintf(whole, sizeof(whole), "%.*s", (int)strcspn(id, "_"), id);
+	for (size_t i = 0; i < OM_ARRAY_SIZE(known) && r == 0; i++) {
+		if (!getenv(known[i].mark))
+			continue;
+		r = setenv(known[i].job, id, 1);
+		if (r == 0 && index && known[i].array_job)
+			r = setenv(known[i].array_job, whole, 1);
+		if (r == 0 && index)
+			r = setenv(known[i].array_index, index, 1);
+	}
+	return r;
+}
+
 static int env_set(const struct omj_spec *spec)
 {
 	char num[24];
@@ -56,9 +80,10 @@ static int env_set(const struct omj_spec *spec)
 	snprintf(num, sizeof(num), "%u", spec->leg);
 	r = r ? r : setenv("OM_RESTART_COUNT", num, 1);
 	if (spec->array_index < 0)
-		return r;
+		return r ? r : env_foreign(spec->id, NULL);
 	snprintf(num, sizeof(num), "%lld", (long long)spec->array_index);
-	return r ? r : setenv("OM_ARRAY_INDEX", num, 1);
+	r = r ? r : setenv("OM_ARRAY_INDEX", num, 1);
+	return r ? r : env_foreign(spec->id, num);
 }
 
 /* Open @pattern (NULL: @def) as descriptor @as. */
