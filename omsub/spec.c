@@ -79,6 +79,20 @@ static bool is_basic(const char *name, size_t n)
 	return false;
 }
 
+/* What a job knows of itself is not true of the jobs that it submits. */
+static bool is_of_job(const char *name)
+{
+	static const char *const own[] = {
+		"OM_JOB_ID", "OM_ARRAY_INDEX", "OM_RESTART_COUNT", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID",
+		"SLURM_SUBMIT_DIR", "SLURM_JOB_NAME", "PBS_JOBID", "PBS_ARRAY_INDEX", "PBS_ARRAYID", "PBS_O_WORKDIR", "PBS_JOBNAME",
+	};
+
+	for (size_t i = 0; i < OM_ARRAY_SIZE(own); i++)
+		if (strcmp(own[i], name) == 0)
+			return true;
+	return false;
+}
+
 static int take_environ(json_t *env, bool all, script_warn_cb *warn, void *arg)
 {
 	for (char **e = environ; *e; e++) {
@@ -89,6 +103,8 @@ static int take_environ(json_t *env, bool all, script_warn_cb *warn, void *arg)
 			continue;
 		if (!name)
 			return -ENOMEM;
+		if (is_of_job(name))
+			continue;
 		if (json_object_set_new(env, name, json_string(eq + 1)) < 0) {
 			char text[160];
 

@@ -101,6 +101,15 @@ omsub: warning: lines.sh:3: #OM: '--nonsense': unknown option" "what has no effe
 printf '#!/bin/sh\n#PBS -N x\ncd /; cd $PBS_O_WORKDIR && pwd\n' >p.sh
 is "$(run p.sh)" "$TRASH" "PBS_O_WORKDIR"
 
+printf '#!/bin/sh\n#SBATCH -a 3 -o sl-%%A_%%a\necho $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_ID $SLURM_JOB_ID\n' >s.sh
+id=$(omsub --wait s.sh)
+is "$(cat "sl-${id}_3")" "$id 3 ${id}_3" "SLURM_ARRAY_TASK_ID and the like"
+printf '#!/bin/sh\n#PBS -J 4-5\n#PBS -o p.^array_index^\necho $PBS_ARRAY_INDEX $PBS_JOBID\n' >p.sh
+id=$(omsub --wait p.sh)
+is "$(cat p.4 p.5)" "4 ${id}_4
+5 ${id}_5" "PBS_ARRAY_INDEX and PBS_JOBID"
+is "$(OM_ARRAY_INDEX=7 run -- sh -c 'echo "$OM_JOB_ID.$OM_ARRAY_INDEX" | tr -d 0-9')" "." "a job submitted by an element of an array is none"
+
 # every option reaches the daemon
 id=$(omsub -H -J all -p -5 -a 1-9:2%3 -b +1h -c 2 -m 100M -t 1:00 --checkpoint 30s --keep 3 --restart only-checkpoint \
 	--net reset --files open --notify http://localhost:1/ -- true)
