@@ -76,7 +76,7 @@ is $? 98 "the keeper is killed"
 wait_for "gone '$PWD/kk'"; ok "its tree dies with it"
 [ ! -e kk/exit.json ]; ok "and there is no exit.json"
 rm -f kk/ready
-omkeep kk wait:started "until:$PWD/kk/ready" '{"op":"cancel","grace":0,"why":"cancelled"}' wait:exited '{"op":"ack"}' exit >kk/log
+omkeep kk wait:started "until:$PWD/kk/ready" '{"op":"cancel","grace":60,"why":"cancelled"}' wait:exited '{"op":"ack"}' exit >kk/log
 is "$(field kk/log exited status)" 15 "another keeper takes the job over"
 job ik '"argv":["sh","-c","touch ready; while :; do sleep 0.02; done"]'
 omkeep ik wait:started "until:$PWD/ik/ready" wait:lost '{"op":"ack"}' exit >ik/log & p=$!
