@@ -17,6 +17,7 @@ rc_is 2 "a wrong time is a usage error" omd --idle-exit x
 if [ "$(id -u)" != 0 ]; then rc_is 4 "--system needs root" omd --system; fi
 
 # ---- start ----
+export OM_NOTIFY_PAUSE=0
 omd_start
 ok "omd starts in a new spool"
 is "$(stat -c %a "$OM_HOME")" 700 "the spool is private"
@@ -88,12 +89,43 @@ err_is 400 'signal' POST "/v1/jobs/$id/signal" '{"signal":999}'
 err_is 409 'no process' POST "/v1/jobs/$id/signal" '{"signal":10}'
 is "$(api GET '/v1/jobs?all=1' | json 'len(d["jobs"])')" 6 "of a request with one wrong job none is made"
 
+# ---- notifications ----
+cat >"$TRASH/hook.py" <<'END'
+import http.server, sys
+n = 0
+class H(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        global n
+        n += 1
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if n > 1:                     # the first one is refused: it must come again
+            open("hooked", "ab").write(body + b"\n")
+        self.send_response(503 if n == 1 else 204)
+        self.end_headers()
+    def log_message(self, *a): pass
+s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H)
+open("port.tmp", "w").write(str(s.server_port))
+import os
+os.rename("port.tmp", "port")
+s.serve_forever()
+END
+python3 "$TRASH/hook.py" &
+hook=$!
+wait_for '[ -e port ]'
+id=$(submit 'exit 6' '"notify":"http://127.0.0.1:'"$(cat port)"'/x"')
+is "$(ended "$id")" failed "a job with a notification"
+wait_for 'grep -q "\"state\":\"failed\"" hooked && grep -q "\"state\":\"running\"" hooked'
+ok "... its states are told, also when the first try is refused"
+kill $hook
+id=$(submit true '"notify":"http://127.0.0.1:1/"')
+is "$(ended "$id")" done "a server that is not there holds nobody up"
+
 # ---- hostile and slow clients ----
 seed=$RANDOM
 note "seed $seed"
 "$OM_BUILD/tests/tool/omflood" "$SOCK" garbage 10000 $seed >"$TRASH/out" 2>&1
 ok "10,000 malformed requests are refused" || sed 's/^/# /' "$TRASH/out"
-is "$(api GET '/v1/jobs?all=1' | json 'len(d["jobs"])')" 6 "... and leave nothing"
+is "$(api GET '/v1/jobs?all=1' | json 'len(d["jobs"])')" 8 "... and leave nothing"
 mkfifo "$TRASH/hold"
 "$OM_BUILD/tests/tool/omflood" "$SOCK" idle 200 <"$TRASH/hold" >"$TRASH/idle" 2>&1 &
 idle=$!
@@ -107,7 +139,7 @@ wait $idle
 head -c 70000000 /dev/zero | tr '\0' ' ' >"$TRASH/big"
 is "$(api_code POST /v1/jobs "@$TRASH/big")" 413 "a request that is too large"
 rm "$TRASH/big"
-like "$(api GET /metrics)" '^openmosix_submissions_total 6$' "metrics count the submissions"
+like "$(api GET /metrics)" '^openmosix_submissions_total 8$' "metrics count the submissions"
 kill -0 $OMD_PID
 ok "it is still the same process"
 
