@@ -105,7 +105,7 @@ static void ended(struct omd_job *j)
 		omd_job_finished(j);
 }
 
-void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev)
+void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev, enum om_job_state state)
 {
 	struct pol_queue *q = j->omd->queue;
 
@@ -136,7 +136,7 @@ void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev)
 	if (actions & POL_ACT_ENDED)
 		ended(j);
 	if (actions & POL_ACT_NOTIFY)
-		omd_notify(j);
+		omd_notify(j, state);
 	if (actions & (POL_ACT_RELEASE | POL_ACT_UNQUEUE | POL_ACT_ENDED))
 		omd_queue_kick(j->omd);
 }

@@ -223,7 +223,7 @@ static void after_step(struct omd *omd, void *arg, int result, const struct om_e
 			      j->rec.reason[0] ? " reason=\"" : "", j->rec.reason, j->rec.reason[0] ? "\"" : "");
 		if (om_job_state_ended(a->state) && a->actions & POL_ACT_ENDED)
 			j->omd->stats.ended[a->state]++;
-		omd_act(j, a->actions, a->ev);
+		omd_act(j, a->actions, a->ev, a->state);
 		if (a->req) {
 			a->req->gone = NULL;
 			omd_reply_json(a->req, 200, json_pack("{ss}", "state", om_job_state_name(j->rec.state)));

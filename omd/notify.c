@@ -86,16 +86,23 @@ static void run_next(struct omd *omd)
 	}
 }
 
-void omd_notify(struct omd_job *j)
+void omd_notify(struct omd_job *j, enum om_job_state state)
 {
 	struct omd *omd = j->omd;
+	struct spool_job rec = j->rec;
 	struct note *n;
 	json_t *o;
 
 	if (omd_job_need_spec(j, NULL) < 0 || !j->spec->notify)
 		return;
+	if (rec.state != state) {	/* a short job: its start and its end went into one commit */
+		rec.state = state;
+		rec.reason[0] = 0;
+		if (!om_job_state_ended(state))
+			rec.ended_ns = 0;
+	}
 	n = omd->notes_waiting < NOTES_WAITING ? calloc(1, sizeof(*n)) : NULL;
-	o = omd_job_json(omd, &j->rec, false);
+	o = omd_job_json(omd, &rec, false);
 	if (n && o) {
 		json_object_set_new(o, "time", json_real((double)om_clock_real_ns() / 1e9));
 		*n = (struct note){ .omd = omd, .id = j->rec.id, .uid = j->rec.uid, .gid = j->rec.gid, .url = strdup(j->spec->notify),

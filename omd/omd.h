@@ -185,7 +185,7 @@ void omd_job_destroy_all(struct omd *omd);
 const char *omd_id(struct om_job_id id);	/* text for logs: a ring of 4 */
 
 /* ---- act.c: what follows a commit ---- */
-void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev);
+void omd_act(struct omd_job *j, unsigned int actions, enum pol_event ev, enum om_job_state state);
 /* Into the queue as the record says. */
 int omd_act_queue(struct omd *omd, const struct spool_job *rec, const struct spool_dep *deps, size_t n);
 /* Those that cannot start any more because of what they depend on. */
@@ -242,7 +242,8 @@ void omd_wait_gone(struct omd_req *req);
 bool omd_wait_any(const struct omd *omd);
 
 /* ---- notify.c ---- */
-void omd_notify(struct omd_job *j);
+/* @state: what it has become by the step that is told; by now it may be further. */
+void omd_notify(struct omd_job *j, enum om_job_state state);
 void omd_notify_destroy(struct omd *omd);
 
 /* ---- api: handlers of http.h; tables in api.c ---- */
