@@ -83,6 +83,8 @@ static json_t *proc_desc(const struct ckpt_proc *p, uint64_t exit_signal)
 
 	json_object_set_new(o, "name", ckpt_json_from_name(p->comm));
 	json_object_set_new(o, "exit_signal", json_integer((json_int_t)exit_signal));
+	if (!p->zombie && p->job_stop)
+		json_object_set_new(o, "stop_signal", json_integer(p->stop_signal));
 	if (p->zombie)
 		json_object_set_new(o, "exit_code", json_integer(p->exit_code));
 	return o;
@@ -139,6 +141,30 @@ static int proc_ask(struct ckpt_dump *dump, struct ckpt_proc *p)
 		r = thread_ask(dump, p, &p->threads[i]);
 		if (r == 0)
 			json_array_append(list, p->threads[i].desc);
+	}
+	return r;
+}
+
+/* Has the parent of a stopped process already been told so by a wait?  Asked in the parent, without taking it away. */
+static int stops_ask(struct ckpt_dump *dump)
+{
+	struct ckpt_batch *b = &dump->batch;
+	int r = 0;
+
+	for (unsigned i = 0; i < dump->tree.n && r == 0; i++) {
+		struct ckpt_proc *p = &dump->tree.procs[i], *pp = ckpt_tree_find(&dump->tree, p->vppid);
+		siginfo_t none = { 0 };
+		uint64_t si;
+
+		if (!p->job_stop || p->zombie || !pp || pp->zombie)
+			continue;
+		b->base = pp->threads[0].remote.base;
+		ckpt_batch_reset(b);
+		si = ckpt_batch_in(b, &none, sizeof(none));
+		(void)ckpt_call(b, SYS_waitid, P_PID, (uint64_t)p->vpid, si, WSTOPPED | WNOHANG | WNOWAIT, 0);
+		r = ckpt_batch_run(&pp->threads[0].remote, b, dump->err);
+		if (r == 0 && ((siginfo_t *)ckpt_batch_at(b, si))->si_pid != p->vpid)
+			json_object_set_new(p->desc, "stop_reported", json_true());
 	}
 	return r;
 }
@@ -203,6 +229,8 @@ static int stand_still(struct ckpt_dump *dump)
 		r = om_err_set(dump->err, r, "out of memory");
 	for (unsigned i = 0; i < dump->tree.n && r == 0; i++)
 		r = proc_ask(dump, &dump->tree.procs[i]);
+	if (r == 0)
+		r = stops_ask(dump);
 	if (r == 0)
 		r = ckpt_dump_shm_find(dump);
 	if (r == 0)

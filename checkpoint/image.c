@@ -48,7 +48,7 @@ static int threads_unpack(const json_t *o, struct ckpt_image_proc *p, struct om_
 
 static int proc_unpack(const json_t *o, struct ckpt_image_proc *p, struct om_err *err)
 {
-	int64_t pid, ppid, pgid, sid, code = 0, sig = SIGCHLD;
+	int64_t pid, ppid, pgid, sid, code = 0, sig = SIGCHLD, stop = SIGSTOP;
 	const char *state;
 	int r = ckpt_json_int(o, "pid", 2, CKPT_PID_MAX, &pid, err);
 
@@ -64,11 +64,14 @@ static int proc_unpack(const json_t *o, struct ckpt_image_proc *p, struct om_err
 		r = ckpt_json_int_opt(o, "exit_code", 0, 65535, &code, err);
 	if (r == 0)
 		r = ckpt_json_int_opt(o, "exit_signal", 0, 64, &sig, err);
+	if (r == 0)
+		r = ckpt_json_int_opt(o, "stop_signal", SIGSTOP, SIGTTOU, &stop, err);
 	if (r < 0)
 		return r;
 	*p = (struct ckpt_image_proc){
 		.pid = (pid_t)pid, .ppid = (pid_t)ppid, .pgid = (pid_t)pgid, .sid = (pid_t)sid, .obj = o,
 		.zombie = strcmp(state, "zombie") == 0, .stopped = strcmp(state, "stopped") == 0,
+		.stop_signal = (int)stop, .stop_reported = json_is_true(json_object_get(o, "stop_reported")),
 		.exit_code = (int)code, .exit_signal = (int)sig,
 	};
 	return threads_unpack(o, p, err);

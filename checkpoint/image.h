@@ -12,6 +12,8 @@ struct ckpt_source;
 struct ckpt_image_proc {
 	pid_t pid, ppid, pgid, sid;
 	bool zombie, stopped;
+	bool stop_reported;			/* its parent has been told that it stopped */
+	int stop_signal;
 	int exit_code, exit_signal;
 	unsigned nthreads;
 	const json_t *obj, *threads;		/* borrowed */

@@ -198,6 +198,17 @@ int ckpt_remote_call(struct ckpt_remote *r, uint64_t nr, const uint64_t arg[6], 
 	return e;
 }
 
+int ckpt_remote_step(struct ckpt_remote *r, struct om_err *err)
+{
+	int st, e = regs_set(r, &r->regs, err);
+
+	if (e == 0)
+		e = cont(r, PTRACE_SINGLESTEP, &st, err);
+	if (e == 0 && WSTOPSIG(st) != SIGTRAP)
+		e = om_err_set(err, -EFAULT, "task %d got signal %d when it was stepped", r->tid, WSTOPSIG(st));
+	return e < 0 ? e : regs_get(r, &r->regs, err);
+}
+
 static int map_area(struct ckpt_remote *r, uint64_t at, struct om_err *err)
 {
 	const uint64_t area[6] = { at, AREA_LEN, PROT_READ | PROT_WRITE,

@@ -5,7 +5,7 @@
  * Calls are collected in a batch, run in one go (0.2 us each) and looked at afterwards:
  *	i = ckpt_call(b, SYS_prctl, PR_GET_TID_ADDRESS, (out = ckpt_batch_out(b, 8)));
  *	ckpt_batch_run(r, b, err);  b->call[i].ret;  *(uint64_t *)ckpt_batch_at(b, out);
- * Callers: dump and restore items.  Nothing is ever single-stepped: a tracer's death would leave TF set. */
+ * Callers: dump and restore items.  Injected code is never single-stepped. */
 #ifndef OM_CHECKPOINT_INJECT_H
 #define OM_CHECKPOINT_INJECT_H
 #include <stdbool.h>
@@ -58,6 +58,8 @@ int ckpt_remote_begin(struct ckpt_remote *r, pid_t tid, uint64_t gadget, uint64_
 int ckpt_remote_end(struct ckpt_remote *r, struct om_err *err);
 /* One call by the gadget, before there is a scratch area or after it. */
 int ckpt_remote_call(struct ckpt_remote *r, uint64_t nr, const uint64_t arg[6], int64_t *ret, struct om_err *err);
+/* One instruction of the task's own program; r->regs follow. */
+int ckpt_remote_step(struct ckpt_remote *r, struct om_err *err);
 /* The address of a syscall instruction in executable memory of process @pid. */
 int ckpt_remote_gadget(pid_t pid, uint64_t *ret, struct om_err *err);
 /* Bring a running or stopped-by-signal task into a stop where its registers may be set for good. */

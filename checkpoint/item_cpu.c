@@ -56,6 +56,9 @@ int ckpt_item_cpu_finish(struct ckpt_item_restore *r)
 	e = ckpt_json_bytes(r->obj, "xstate", XSAVE_MIN, XSAVE_MAX, &xs, &n, r->err);
 	if (e < 0)
 		return e;
+	if (regs->rip >= r->p->old_vdso && regs->rip < r->p->old_vdso_end && (int64_t)regs->orig_rax < 0)
+		return om_err_set(r->err, -EOPNOTSUPP, "task %d was inside the vdso, and this is another kernel: restore another checkpoint",
+				  r->t->vtid);
 	v = (struct iovec){ xs, n };
 	if (ptrace(PTRACE_SETREGSET, r->t->tid, NT_X86_XSTATE, &v) < 0)
 		return om_err_sys(r->err, -errno, "extended registers (%zu bytes) of task %d: was the image made on another processor?",

@@ -40,7 +40,8 @@ checkpoint_libcheckpoint_a_SOURCES += \
 	%D%/dump.h %D%/dump.c %D%/dump_memory.c %D%/dump_files.c %D%/dump_shm.c \
 	%D%/image.h %D%/image.c \
 	%D%/plan.h %D%/plan.c \
-	%D%/restore.h %D%/restore_init.c %D%/restore_drive.c %D%/restore_shm.c %D%/rebuild.c %D%/fill.c
+	%D%/restore.h %D%/restore_init.c %D%/vdso.h %D%/vdso.c \
+	%D%/restore_drive.c %D%/restore_shm.c %D%/rebuild.c %D%/fill.c
 
 # the engine without queue and keeper, for tests (omtree --help)
 check_PROGRAMS += tests/bin/omtree
@@ -53,3 +54,14 @@ check_SCRIPTS += tests/sys/t2200-engine.ut
 TESTS += tests/sys/t2201-engine-faults.t tests/sys/t2201-engine-faults.ut
 dist_check_SCRIPTS += tests/sys/t2201-engine-faults.t
 check_SCRIPTS += tests/sys/t2201-engine-faults.ut
+TESTS += tests/sys/t2202-engine-vdso.t tests/sys/t2202-engine-vdso.ut
+dist_check_SCRIPTS += tests/sys/t2202-engine-vdso.t
+check_SCRIPTS += tests/sys/t2202-engine-vdso.ut
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/t-checkpoint-shot
+TESTS += tests/unit/t-checkpoint-shot
+tests_unit_t_checkpoint_shot_SOURCES = tests/unit/t-checkpoint-shot.c
+tests_unit_t_checkpoint_shot_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JANSSON_CFLAGS)
+tests_unit_t_checkpoint_shot_LDADD = $(CHECKPOINT_LIBS) $(CMOCKA_LIBS)
+endif

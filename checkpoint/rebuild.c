@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -20,6 +21,7 @@
 #include "checkpoint/json.h"
 #include "checkpoint/restore.h"
 #include "checkpoint/sink.h"
+#include "checkpoint/vdso.h"
 #include "checkpoint/uapi.h"
 
 enum {
@@ -37,6 +39,9 @@ struct rebuild {
 	bool *loaded;				/* per area: its content lies in the zone */
 	struct ckpt_batch b;
 	uint64_t base;
+	char *vdso;				/* the image's, patched if foreign */
+	size_t vdso_len;
+	bool foreign;				/* it comes from another kernel */
 	struct om_err *err;
 };
 
@@ -131,25 +136,98 @@ static int area_fetch(struct rebuild *r, const struct ckpt_area *a)
 	return e;
 }
 
+/* The image's vdso in @ret (heap), if it is another one than ours. */
+static int vdso_load(struct rebuild *r, const struct ckpt_area *v)
+{
+	const json_t *o = json_object_get(r->im->meta, "vdso");
+	om_autofree char *own = malloc(CKPT_BLOCK_MAX);
+	size_t want = v->to - v->from;
+	int64_t block;
+	int e = ckpt_json_int(o, "block", 0, UINT32_MAX, &block, r->err);
+
+	if (e < 0)
+		return e;
+	r->vdso = malloc(CKPT_BLOCK_MAX);
+	if (!r->vdso || !own || want > CKPT_BLOCK_MAX)
+		return om_err_set(r->err, -ENOMEM, "out of memory");
+	e = r->im->src->block(r->im->src->ctx, (uint32_t)block, r->vdso, &r->vdso_len, r->err);
+	if (e == 0 && r->vdso_len != want)
+		e = om_err_set(r->err, -EUCLEAN, "the image: its vdso has another size than its area");
+	return e;
+}
+
+static const struct ckpt_area *vdso_of(const struct ckpt_area *const list[], unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (list[i]->name && strcmp(list[i]->name, "[vdso]") == 0)
+			return list[i];
+	return NULL;
+}
+
+/* Are the kernel's areas here what they were there?  If not the functions of the old vdso will lead to ours, which stays at @aside. */
+static int vdso_compare(struct rebuild *r, const struct ckpt_area *const have[], unsigned nh, const struct ckpt_area *const want[], unsigned nw,
+			uint64_t aside)
+{
+	const struct ckpt_area *w = vdso_of(want, nw), *h = vdso_of(have, nh);
+	om_autofree char *own = NULL;
+	bool same = nw == nh;
+	int e;
+
+	if (!w)
+		return 0;			/* the program has unmapped it */
+	if (!h)
+		return om_err_set(r->err, -EOPNOTSUPP, "this kernel has no vdso");
+	e = vdso_load(r, w);
+	if (e < 0)
+		return e;
+	own = malloc(h->to - h->from);
+	if (!own)
+		return om_err_set(r->err, -ENOMEM, "out of memory");
+	e = ckpt_mem_read(r->p->pid, h->from, own, h->to - h->from);
+	if (e < 0)
+		return om_err_sys(r->err, e, "read the vdso");
+	for (unsigned i = 0; i < nw && same; i++)
+		same = have[i]->to - have[i]->from == want[i]->to - want[i]->from && have[i]->name && want[i]->name &&
+			strcmp(have[i]->name, want[i]->name) == 0 && have[i]->from - have[0]->from == want[i]->from - want[0]->from;
+	if (same && memcmp(r->vdso, own, r->vdso_len) == 0)
+		return 0;
+	r->foreign = true;
+	r->p->old_vdso = w->from;
+	r->p->old_vdso_end = w->to;
+	return ckpt_vdso_patch(r->vdso, r->vdso_len, own, h->to - h->from, aside + (h->from - have[0]->from), r->err);
+}
+
 static int empty_and_vdso(struct rebuild *r)
 {
 	const struct ckpt_area *have[KERNEL_AREAS_MAX], *want[KERNEL_AREAS_MAX];
 	unsigned nh = kernel_areas(&r->was, have), nw = kernel_areas(&r->p->maps, want);
 	uint64_t aside = r->base + SCRATCH_LEN, end = aside + ASIDE_LEN;
+	int e = vdso_compare(r, have, nh, want, nw, aside);
 
-	if (nw && nw != nh)
-		return om_err_set(r->err, -EOPNOTSUPP, "the image comes from a kernel with another vdso");
+	if (e < 0)
+		return e;
 	forget_library(r);
-	for (unsigned i = 0; i < nw; i++) {
-		if (have[i]->to - have[i]->from != want[i]->to - want[i]->from || have[i]->to - have[0]->from > ASIDE_LEN)
-			return om_err_set(r->err, -EOPNOTSUPP, "the image comes from a kernel with another vdso");
+	/* children that stand stopped already, as its own wait had been told */
+	for (unsigned i = 0; i < r->im->n; i++)
+		if (r->im->proc[i].ppid == r->ip->pid && r->im->proc[i].stop_reported && ckpt_batch_room(&r->b, 64, 0))
+			(void)ckpt_call(&r->b, SYS_waitid, P_PID, (uint64_t)r->im->proc[i].pid, 0, WSTOPPED | WNOHANG, 0);
+	for (unsigned i = 0; i < nh; i++) {
+		if (have[i]->to - have[0]->from > ASIDE_LEN)
+			return om_err_set(r->err, -EOPNOTSUPP, "this kernel's vdso is too far from its data");
 		move(r, have[i]->from, aside + (have[i]->from - have[0]->from), have[i]->to - have[i]->from);
 	}
 	unmap_most(r, end);
-	for (unsigned i = 0; i < nw; i++)
-		move(r, aside + (have[i]->from - have[0]->from), want[i]->from, want[i]->to - want[i]->from);
-	(void)ckpt_must(&r->b, "unmap", SYS_munmap, aside, ASIDE_LEN);
+	if (!r->foreign) {
+		for (unsigned i = 0; i < nw && nw == nh; i++)
+			move(r, aside + (have[i]->from - have[0]->from), want[i]->from, want[i]->to - want[i]->from);
+		(void)ckpt_must(&r->b, "unmap", SYS_munmap, aside, ASIDE_LEN);
+	}
 	return ckpt_batch_run(REMOTE(r), &r->b, r->err);
+}
+
+static bool is_foreign_vdso(const struct rebuild *r, const struct ckpt_area *a)
+{
+	return r->foreign && a->kind == CKPT_AREA_KERNEL && a->name && strcmp(a->name, "[vdso]") == 0;
 }
 
 static int file_check(struct rebuild *r, const struct ckpt_area *a)
@@ -180,7 +258,7 @@ static int area_map(struct rebuild *r, const struct ckpt_area *a)
 	unsigned o = 0, m, c;
 	int e;
 
-	if (a->kind == CKPT_AREA_KERNEL)
+	if (a->kind == CKPT_AREA_KERNEL && !is_foreign_vdso(r, a))
 		return 0;
 	if (shm && (a->shm >= r->im->nshm || !shared))
 		return om_err_set(r->err, -EUCLEAN, "the image's description: shared memory %u", a->shm);
@@ -228,7 +306,7 @@ static int area_finish(struct rebuild *r, const struct ckpt_area *a)
 	bool file_shared = a->flags & CKPT_AREA_SHARED;	/* mapped with its protection */
 	int e = ckpt_batch_flush(REMOTE(r), &r->b, 8, 0, r->err);
 
-	if (a->kind == CKPT_AREA_KERNEL)
+	if (a->kind == CKPT_AREA_KERNEL && !is_foreign_vdso(r, a))
 		return e;
 	if (e == 0 && !file_shared && a->prot != (PROT_READ | PROT_WRITE))
 		(void)ckpt_must(&r->b, "protect memory", SYS_mprotect, a->from, a->to - a->from, a->prot);
@@ -237,6 +315,17 @@ static int area_finish(struct rebuild *r, const struct ckpt_area *a)
 	if (e == 0 && (a->flags & CKPT_AREA_LOCKED))
 		(void)ckpt_must(&r->b, "lock memory", SYS_mlock, a->from, a->to - a->from);
 	return e;
+}
+
+static int vdso_write(struct rebuild *r)
+{
+	for (size_t i = 0; i < r->p->maps.n; i++) {
+		const struct ckpt_area *a = &r->p->maps.area[i];
+
+		if (is_foreign_vdso(r, a) && ckpt_mem_write(r->p->pid, a->from, r->vdso, r->vdso_len) < 0)
+			return om_err_set(r->err, -EFAULT, "cannot write the vdso of process %d", r->ip->pid);
+	}
+	return 0;
 }
 
 static int areas_each(struct rebuild *r, int (*f)(struct rebuild *, const struct ckpt_area *))
@@ -387,6 +476,8 @@ static int steps(struct rebuild *r, struct ckpt_stats *stats)
 	if (e == 0)
 		e = guards_make(r);
 	if (e == 0)
+		e = vdso_write(r);
+	if (e == 0)
 		e = areas_each(r, area_finish);
 	if (e == 0)
 		e = threads_make(r);
@@ -423,5 +514,6 @@ int ckpt_rebuild(const struct ckpt_image *im, const struct ckpt_cow *cow, const 
 	ckpt_batch_done(&r.b);
 	ckpt_maps_done(&r.was);
 	free(r.loaded);
+	free(r.vdso);
 	return e;
 }

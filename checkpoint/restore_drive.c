@@ -12,12 +12,18 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/mem.h"
 #include "base/proc.h"
 #include "checkpoint/files.h"
+#include "checkpoint/json.h"
+#include "checkpoint/procfs.h"
 #include "checkpoint/restore.h"
 #include "checkpoint/sink.h"
 
-enum { READY_MS = 150 * 1000 };			/* above what init itself waits for its processes without a sign of progress */
+enum {
+	READY_MS = 150 * 1000,			/* above what init itself waits for its processes without a sign of progress */
+	STOP_MS = 60 * 1000,			/* a stop signal is taken at once, when the machine lets it run */
+};
 
 /* The next message of init, or its end. */
 static int hear(const struct ckpt_space *space, int ctl, struct ckpt_ctl *m, struct om_err *err)
@@ -69,37 +75,82 @@ static int hold(struct ckpt_tree *tree, struct om_err *err)
 {
 	for (unsigned i = 0; i < tree->n; i++)
 		for (unsigned k = 0; k < tree->procs[i].nthreads; k++)
-			if (ptrace(PTRACE_SETOPTIONS, tree->procs[i].threads[k].tid, 0, PTRACE_O_EXITKILL) < 0)
+			if (tree->procs[i].threads[k].stopped && ptrace(PTRACE_SETOPTIONS, tree->procs[i].threads[k].tid, 0, PTRACE_O_EXITKILL) < 0)
 				return om_err_sys(err, -errno, "task %d", tree->procs[i].threads[k].vtid);
 	return 0;
 }
 
-static void stop_again(const struct ckpt_image *im, struct ckpt_tree *tree)
+/* Is @sig going to stop @p?  SIGTSTP and the like may be blocked or handled. */
+static bool will_stop(const struct ckpt_image_proc *ip, const struct ckpt_proc *p)
 {
-	for (unsigned i = 0; i < im->n; i++) {
-		struct ckpt_proc *p = im->proc[i].stopped ? ckpt_tree_find(tree, im->proc[i].pid) : NULL;
+	om_autofree void *acts = NULL;
+	const struct ckpt_sigaction *sa;
+	int sig = ip->stop_signal;
 
-		if (p)
-			(void)om_pidfd_signal(p->pidfd, SIGSTOP);	/* taken before its first instruction */
-	}
+	if (sig == SIGSTOP)
+		return true;
+	if (ckpt_json_bytes(ip->obj, "sigactions", 64 * sizeof(*sa), 64 * sizeof(*sa), &acts, NULL, NULL) < 0)
+		return false;
+	sa = acts;
+	return sa[sig - 1].handler == (uintptr_t)SIG_DFL && !(p->threads[0].remote.sigmask >> (sig - 1) & 1);
 }
 
+static bool is_stopped(const struct ckpt_proc *p)
+{
+	struct ckpt_status st;
+
+	return ckpt_status_read(p->pid, &st) == 0 && st.state == 'T';
+}
+
+/* A process that is ready is let go into its stop, while its parent still is a shell that takes no SIGCHLD of it. */
+static int stop_again(const struct ckpt_image_proc *ip, struct ckpt_proc *p, struct om_err *err)
+{
+	uint64_t until = om_clock_mono_ns() + STOP_MS * 1000000ULL;
+	int sig = will_stop(ip, p) ? ip->stop_signal : SIGSTOP;
+
+	if (om_pidfd_signal(p->pidfd, sig) < 0)
+		return om_err_set(err, -ESRCH, "process %d has ended while it was restored", ip->pid);
+	for (unsigned k = 0; k < p->nthreads; k++) {
+		if (ptrace(PTRACE_DETACH, p->threads[k].tid, 0, 0) < 0)
+			return om_err_sys(err, -errno, "task %d", p->threads[k].vtid);
+		p->threads[k].stopped = false;
+	}
+	while (!is_stopped(p)) {
+		if (om_clock_mono_ns() > until)
+			return om_err_set(err, -ETIMEDOUT, "process %d does not stop again", ip->pid);
+		usleep(100);
+	}
+	return 0;
+}
+
+static int proc_fill(const struct ckpt_image *im, const struct ckpt_cow *cow, const struct ckpt_image_proc *ip,
+		     struct ckpt_tree *tree, struct ckpt_stats *stats, struct om_err *err)
+{
+	struct ckpt_proc *p = ckpt_tree_find(tree, ip->pid);
+	int r;
+
+	if (!p || p->zombie != ip->zombie)
+		return om_err_set(err, -ECHILD, "process %d has ended while it was restored", ip->pid);
+	r = ip->zombie ? 0 : ckpt_rebuild(im, cow, ip, p, stats, err);
+	if (r == 0 && ip->stopped)
+		r = stop_again(ip, p, err);
+	stats->processes++;
+	stats->threads += p->nthreads;
+	return r < 0 ? om_err_wrap(err, r, "restore process %d", ip->pid) : 0;
+}
+
+/* Stopped ones first, children before their parents: see stop_again(). */
 static int tree_fill(const struct ckpt_image *im, const struct ckpt_cow *cow, struct ckpt_tree *tree, struct ckpt_stats *stats, struct om_err *err)
 {
-	for (unsigned i = 0; i < im->n; i++) {
-		const struct ckpt_image_proc *ip = &im->proc[i];
-		struct ckpt_proc *p = ckpt_tree_find(tree, ip->pid);
-		int r;
+	int r = 0;
 
-		if (!p || p->zombie != ip->zombie)
-			return om_err_set(err, -ECHILD, "process %d has ended while it was restored", ip->pid);
-		r = ip->zombie ? 0 : ckpt_rebuild(im, cow, ip, p, stats, err);
-		if (r < 0)
-			return om_err_wrap(err, r, "restore process %d", ip->pid);
-		stats->processes++;
-		stats->threads += p->nthreads;
-	}
-	return hold(tree, err);
+	for (unsigned i = im->n; i-- > 0 && r == 0;)
+		if (im->proc[i].stopped)
+			r = proc_fill(im, cow, &im->proc[i], tree, stats, err);
+	for (unsigned i = 0; i < im->n && r == 0; i++)
+		if (!im->proc[i].stopped)
+			r = proc_fill(im, cow, &im->proc[i], tree, stats, err);
+	return r == 0 ? hold(tree, err) : r;
 }
 
 int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *space, int ctl, bool trial,
@@ -133,8 +184,6 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 		r = om_err_sys(err, om_fault(OM_FI_REST_RESUME), "let the job go");
 	if (r < 0 || trial)
 		(void)om_pidfd_signal(space->init_pidfd, SIGKILL);	/* and so the whole space */
-	else
-		stop_again(&im, &tree);
 	ckpt_tree_thaw(&tree);
 	if (r == 0 && !trial)
 		r = tell(ctl, CKPT_CTL_GO, err);

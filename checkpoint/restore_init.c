@@ -318,6 +318,8 @@ int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root
 {
 	struct om_err own = { 0 };
 	struct ckpt_image im;
+	const struct sigaction quiet = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP };
+	struct sigaction before;
 	sigset_t none, old;
 	int r;
 
@@ -328,14 +330,15 @@ int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root
 		(void)say(ctl, CKPT_CTL_FAILED, err);	/* the driver also sees our end */
 		return r;
 	}
-	/* shells begin with nothing blocked and SIGCHLD not ignored: zombies must stay */
+	/* shells begin with nothing blocked and SIGCHLD not ignored: zombies must stay; a child that is stopped again sends none */
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, &old);
-	(void)signal(SIGCHLD, SIG_DFL);
+	(void)sigaction(SIGCHLD, &quiet, &before);	/* cannot fail */
 	r = ctl_wait(ctl, CKPT_CTL_START, err);
 	if (r == 0)
 		r = all_make(&im, ctl, err);
 	(void)sigprocmask(SIG_SETMASK, &old, NULL);
+	(void)sigaction(SIGCHLD, &before, NULL);	/* cannot fail */
 	for (unsigned i = 0; i < im.nshm && r == 0; i++)
 		r = say_value(ctl, CKPT_CTL_SHM, (uint32_t)im.shm_fd[i]);
 	r = r == 0 ? say(ctl, CKPT_CTL_READY, NULL) : (say(ctl, CKPT_CTL_FAILED, err), r);

@@ -261,7 +261,10 @@ static int thread_wait(struct ckpt_proc *p, struct ckpt_thread *t)
 			return -ESRCH;
 		}
 		if (r > 0 && st >> 16 == PTRACE_EVENT_STOP) {
-			p->job_stop |= WSTOPSIG(st) != SIGTRAP;
+			if (WSTOPSIG(st) != SIGTRAP) {
+				p->job_stop = true;
+				p->stop_signal = WSTOPSIG(st);
+			}
 			return 0;
 		}
 		if (r > 0) {		/* a signal on its way: let it be taken, the stop comes behind it */

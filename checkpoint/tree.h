@@ -32,11 +32,13 @@ struct ckpt_proc {
 	char comm[32];
 	bool undumpable;			/* made dumpable for the time of the dump: else its /proc files are root's */
 	bool zombie, job_stop;			/* ended and not waited for; stopped by a signal */
+	int stop_signal;			/* that has stopped it */
 	int exit_code;				/* of a zombie */
 	int dumpable;				/* restore: to be set at the end */
 	struct ckpt_thread *threads;		/* [0] is the leader */
 	unsigned nthreads;
 	uint64_t gadget;
+	uint64_t old_vdso, old_vdso_end;	/* restore: where the code of another kernel's vdso is patched, 0: nowhere */
 	uint64_t mono_ns;			/* CLOCK_MONOTONIC of the job when it was stopped */
 	struct ckpt_maps maps;
 	bool flags_missing;			/* some areas' VmFlags are not known yet */
