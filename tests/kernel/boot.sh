@@ -23,6 +23,7 @@ done
 cp "$(dirname "$0")/init" "$root/init"
 chmod +x "$root/init"
 printf '%s\n' "$*" >"$folder/command"
+cp "$(dirname "$0")/second" "$folder/second"
 (cd "$root" && find . | cpio -o -H newc -R 0:0 2>/dev/null | gzip -1) >"$folder/initrd"
 timeout -k 5 "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 -nographic -no-reboot -nodefaults \
 	-serial "file:$folder/console" -kernel "$kernel" -initrd "$folder/initrd" -append "console=ttyS0 quiet panic=-1 mitigations=off" \

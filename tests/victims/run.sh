@@ -63,7 +63,10 @@ victim_each() { # FN LABEL NAME...
 		todo=$(victim_todo "$v")
 		tap_n=$((tap_n + 1))
 		case $first in
-		ok) echo "ok $tap_n - $label$v" ;;
+		ok)
+			echo "ok $tap_n - $label$v"
+			printf '%s' "${text#ok}" | sed '/^$/d; s/^/# /'
+			[ "$text" = ok ] || echo ;;
 		"skip "*) echo "ok $tap_n - $label$v # SKIP cannot here: ${first#skip }" ;;
 		*)
 			if [ -n "$todo" ]; then
