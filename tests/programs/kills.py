@@ -96,7 +96,7 @@ class Queue:
         self.n += 1
         folder = self.folder(self.n)
         os.makedirs(folder)
-        r = run("omsub", "-J", kind, "-o", "out", "--checkpoint", "1s", "-c", "0", "--", *KINDS[kind], cwd=folder)
+        r = run("omsub", "-J", kind, "-o", "out", "--checkpoint", "1s", "--", *KINDS[kind], cwd=folder)
         if r.returncode == 0:
             self.kind[r.stdout.strip()] = (kind, folder)
 
@@ -168,7 +168,7 @@ def kill_for_a_while(rng, omd, queue, kills):
         if len(queue.running()) < AT_ONCE:
             queue.submit()
         time.sleep(rng.random() ** 2 * 0.8)
-        what = rng.choice(["omd", "keeper", "keeper", "init", "init", "worker", "worker"])
+        what = rng.choice(["omd", "keeper", "keeper", "init", "init", "worker"])
         pid, job = (omd.p.pid, None) if what == "omd" else queue.target(what)
         if what == "worker" and pid is None:      # none there just now: wait a little for the next checkpoint
             until = time.time() + 1.2
