@@ -414,7 +414,9 @@ static void judge(struct omd_job *j, int status)
 		snprintf(text, sizeof(text), "the job's keeper was killed by signal %d", WTERMSIG(status));
 	else
 		snprintf(text, sizeof(text), "the job's keeper has ended unexpectedly");
-	omd_lost(j, text, j->lost_said ? j->lost_temporary : why != NULL);
+	/* A keeper that was killed says nothing about its job or its checkpoint: trying again may help.  One that exits by itself and
+	 * without a word has failed for good. */
+	omd_lost(j, text, j->lost_said ? j->lost_temporary : why || status < 0 || WIFSIGNALED(status));
 }
 
 static int on_gone(sd_event_source *s, int fd, uint32_t revents, void *arg)
