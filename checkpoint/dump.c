@@ -232,6 +232,8 @@ static int stand_still(struct ckpt_dump *dump)
 	if (r == 0)
 		r = stops_ask(dump);
 	if (r == 0)
+		r = ckpt_dump_ipc(dump);
+	if (r == 0)
 		r = ckpt_dump_shm_find(dump);
 	if (r == 0)
 		r = ckpt_dump_files(dump);
@@ -269,6 +271,8 @@ static int describe(struct ckpt_dump *dump)
 	json_object_set_new(meta, "id", ckpt_json_from_hex(dump->id));
 	if (dump->files_desc)
 		json_object_set(meta, "files", dump->files_desc);
+	if (dump->ipc)
+		json_object_set(meta, "ipc", dump->ipc);
 	if (dump->vdso)
 		json_object_set(meta, "vdso", dump->vdso);
 	text = json_dumps(meta, JSON_COMPACT);
@@ -291,6 +295,7 @@ static void dump_done(struct ckpt_dump *dump)
 	ckpt_batch_done(&dump->batch);
 	ckpt_dump_files_done(dump);
 	ckpt_dump_shm_done(dump);
+	ckpt_dump_ipc_done(dump);
 	json_decref(dump->files_desc);
 	json_decref(dump->vdso);
 	json_decref(dump->shm);
@@ -354,6 +359,8 @@ int ckpt_dump(const struct ckpt_dump_opts *opts, const struct ckpt_sink *sink, s
 		r = ckpt_dump_memory(&dump);
 	if (r == 0)
 		r = ckpt_dump_shm_store(&dump);
+	if (r == 0)
+		r = ckpt_dump_ipc_store(&dump);
 	if (r == 0)
 		r = ckpt_dump_files_finish(&dump);
 	if (r == 0)

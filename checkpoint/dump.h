@@ -29,6 +29,8 @@ struct ckpt_dump {
 	json_t *files_desc, *vdso, *shm;
 	struct ckpt_shm_object *object;		/* shared memory, by number */
 	unsigned nobjects;
+	json_t *ipc;				/* System V objects, or NULL */
+	int ipc_mem;				/* memfd with the content of their shared memory, 0 = none */
 };
 
 /* dump_memory.c */
@@ -43,6 +45,10 @@ int ckpt_dump_shm_memfd(struct ckpt_dump *dump, int fd, const struct stat *st, j
 int ckpt_dump_shm_still(struct ckpt_dump *dump);	/* copy, the tree stands still */
 int ckpt_dump_shm_store(struct ckpt_dump *dump);
 void ckpt_dump_shm_done(struct ckpt_dump *dump);
+/* dump_ipc.c */
+int ckpt_dump_ipc(struct ckpt_dump *dump);	/* the tree stands still */
+int ckpt_dump_ipc_store(struct ckpt_dump *dump);
+void ckpt_dump_ipc_done(struct ckpt_dump *dump);
 /* dump_files.c */
 int ckpt_dump_files(struct ckpt_dump *dump);
 int ckpt_dump_files_finish(struct ckpt_dump *dump);

@@ -55,15 +55,13 @@ static void removed_name(struct ckpt_shm_object *o, const char *path)
 	o->disk = true;
 }
 
-static int object_add(struct ckpt_dump *dump, const struct ckpt_proc *p, struct ckpt_area *a)
+static int object_add(struct ckpt_dump *dump, struct ckpt_area *a)
 {
 	struct ckpt_shm_object *o;
 	size_t n = strlen(a->name);
 	int i = object_find(dump, a->dev, a->ino);
 
 	if (i < 0) {
-		if (strncmp(a->name, "/SYSV", 5) == 0)
-			return ckpt_refuse(dump->why, p, a->name, "System V shared memory is mapped");
 		o = dump->nobjects < OBJECTS_MAX ? reallocarray(dump->object, dump->nobjects + 1, sizeof(*o)) : NULL;
 		if (!o)
 			return om_err_set(dump->err, -ENOMEM, "too many shared memory objects");
@@ -91,7 +89,7 @@ int ckpt_dump_shm_find(struct ckpt_dump *dump)
 
 		for (size_t k = 0; k < p->maps.n && r == 0; k++)
 			if (p->maps.area[k].kind == CKPT_AREA_SHM)
-				r = object_add(dump, p, &p->maps.area[k]);
+				r = object_add(dump, &p->maps.area[k]);
 	}
 	return r;
 }

@@ -28,6 +28,8 @@ struct ckpt_image {
 	uint64_t mono_ns, boot_ns;
 	int *shm_fd;				/* shared memory objects: descriptors in pid 1 */
 	unsigned nshm;
+	void **held;				/* pid 1: System V shared memory that it holds for the job */
+	unsigned nheld;
 };
 /* Promise: pids are unique and in range, parents exist (or are 1), there is no circle, every living process has threads. */
 int ckpt_image_load(const struct ckpt_source *src, struct ckpt_image *ret, struct om_err *err);

@@ -86,6 +86,8 @@ int ckpt_item_personality_answer(struct ckpt_item_dump *d);
 int ckpt_item_personality_restore(struct ckpt_item_restore *r);
 int ckpt_item_oom_answer(struct ckpt_item_dump *d);
 int ckpt_item_oom_restore(struct ckpt_item_restore *r);
+/* item_ipc.c: SEM_UNDO */
+int ckpt_item_semundo_restore(struct ckpt_item_restore *r);
 /* item_creds.c: identity, capabilities; per thread, last */
 int ckpt_item_creds_ask(struct ckpt_item_dump *d);
 int ckpt_item_creds_answer(struct ckpt_item_dump *d);

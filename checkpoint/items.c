@@ -8,6 +8,7 @@ const struct ckpt_item ckpt_proc_items[] = {
 	{ "rlimit", ckpt_item_rlimit_ask, ckpt_item_rlimit_answer, ckpt_item_rlimit_restore, NULL },
 	{ "sigaction", ckpt_item_sigaction_ask, ckpt_item_sigaction_answer, ckpt_item_sigaction_restore, NULL },
 	{ "oom", NULL, ckpt_item_oom_answer, ckpt_item_oom_restore, NULL },
+	{ "semundo", NULL, NULL, ckpt_item_semundo_restore, NULL },
 	{ "prctl", ckpt_item_prctl_ask, ckpt_item_prctl_answer, ckpt_item_prctl_restore, NULL },
 	{ "pending", NULL, ckpt_item_procpending_answer, ckpt_item_procpending_restore, NULL },
 	{ "timer", NULL, ckpt_item_timer_answer, ckpt_item_timer_restore, NULL },	/* last */

@@ -35,6 +35,7 @@ checkpoint_libcheckpoint_a_SOURCES += \
 	%D%/uapi.h %D%/pages.h %D%/pages.c \
 	%D%/item.h %D%/items.c %D%/item_cpu.c %D%/item_thread.c %D%/item_signal.c %D%/item_mm.c %D%/item_process.c %D%/item_creds.c %D%/item_lock.c \
 	%D%/clocks.h %D%/clocks.c %D%/item_timer.c %D%/item_sched.c \
+	%D%/sysv.h %D%/dump_ipc.c %D%/item_ipc.c %D%/restore_ipc.c \
 	%D%/shot.h %D%/shot.c %D%/track.h %D%/track.c \
 	%D%/twin.h %D%/twin.c \
 	%D%/dump.h %D%/dump.c %D%/dump_memory.c %D%/dump_files.c %D%/dump_shm.c \

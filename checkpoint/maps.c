@@ -96,6 +96,10 @@ static void area_classify(struct ckpt_area *a, pid_t pid)
 	char path[PATH_MAX + 32];
 	struct stat st;
 
+	if ((a->flags & CKPT_AREA_SHARED) && a->name && strncmp(a->name, "/SYSV", 5) == 0 && ends(a->name, " (deleted)")) {
+		a->kind = CKPT_AREA_SYSV;	/* its inode number is the id, which may be 0 */
+		return;
+	}
 	if (!a->ino) {
 		a->kind = CKPT_AREA_ANON;
 		if (a->name && (strncmp(a->name, "[vvar", 5) == 0 || strcmp(a->name, "[vdso]") == 0))
@@ -261,8 +265,10 @@ json_t *ckpt_maps_pack(const struct ckpt_maps *m)
 		}
 		if (a->gone)
 			json_object_set_new(o, "gone", json_true());
-		if (a->kind == CKPT_AREA_SHM)
+		if (a->kind == CKPT_AREA_SHM || a->kind == CKPT_AREA_SYSV)
 			json_object_set_new(o, "shm", json_integer(a->shm));
+		if (a->kind == CKPT_AREA_SYSV)
+			json_object_set_new(o, "size", json_integer((json_int_t)a->size));
 		if (json_array_append_new(list, o) < 0) {
 			json_decref(list);
 			return NULL;
@@ -283,7 +289,7 @@ static int area_unpack(const json_t *o, struct ckpt_area *a, struct om_err *err)
 	if (r == 0)
 		r = ckpt_json_int(o, "flags", 0, 8191, &flags, err);
 	if (r == 0)
-		r = ckpt_json_int(o, "kind", CKPT_AREA_ANON, CKPT_AREA_KERNEL, &kind, err);
+		r = ckpt_json_int(o, "kind", CKPT_AREA_ANON, CKPT_AREA_SYSV, &kind, err);
 	if (r == 0)
 		r = ckpt_json_int_opt(o, "off", 0, INT64_MAX, &off, err);
 	if (r == 0)
@@ -291,13 +297,15 @@ static int area_unpack(const json_t *o, struct ckpt_area *a, struct om_err *err)
 	if (r == 0)
 		r = ckpt_json_int_opt(o, "mtime_ns", INT64_MIN, INT64_MAX, &a->mtime_ns, err);
 	if (r == 0)
-		r = ckpt_json_int_opt(o, "shm", 0, 1 << 20, &shm, err);
+		r = ckpt_json_int_opt(o, "shm", 0, INT32_MAX, &shm, err);
 	if (r == 0 && json_object_get(o, "name"))
 		r = ckpt_json_name(o, "name", PATH_MAX + 16, &a->name, err);
 	if (r < 0)
 		return r;
 	if ((from | to | off) % CKPT_PAGE)
 		return om_err_set(err, -EUCLEAN, "the image's description: a memory area is not of whole pages");
+	if (kind == CKPT_AREA_SYSV && (off > from || size > INT64_MAX / 2 || !(flags & CKPT_AREA_SHARED)))
+		return om_err_set(err, -EUCLEAN, "the image's description: System V shared memory is mapped at no place");
 	a->gone = json_is_true(json_object_get(o, "gone"));
 	if (kind == CKPT_AREA_FILE && !a->gone && (!a->name || a->name[0] != '/'))
 		return om_err_set(err, -EUCLEAN, "the image's description: a mapped file without a name");

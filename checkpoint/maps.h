@@ -20,6 +20,7 @@ enum ckpt_area_kind {
 	CKPT_AREA_FILE,				/* of a file that has a name */
 	CKPT_AREA_SHM,				/* shared memory without a name that others could open: object `shm` */
 	CKPT_AREA_KERNEL,			/* vdso, vvar: the kernel's */
+	CKPT_AREA_SYSV,				/* System V shared memory: id `shm`, `size` bytes */
 };
 enum ckpt_area_flag {
 	CKPT_AREA_SHARED = 1, CKPT_AREA_GROWSDOWN = 2, CKPT_AREA_NORESERVE = 4, CKPT_AREA_LOCKED = 8,

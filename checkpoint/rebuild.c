@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -258,7 +259,7 @@ static int area_map(struct rebuild *r, const struct ckpt_area *a)
 	unsigned o = 0, m, c;
 	int e;
 
-	if (a->kind == CKPT_AREA_KERNEL && !is_foreign_vdso(r, a))
+	if ((a->kind == CKPT_AREA_KERNEL && !is_foreign_vdso(r, a)) || a->kind == CKPT_AREA_SYSV)
 		return 0;
 	if (shm && (a->shm >= r->im->nshm || !shared))
 		return om_err_set(r->err, -EUCLEAN, "the image's description: shared memory %u", a->shm);
@@ -308,7 +309,7 @@ static int area_finish(struct rebuild *r, const struct ckpt_area *a)
 
 	if (a->kind == CKPT_AREA_KERNEL && !is_foreign_vdso(r, a))
 		return e;
-	if (e == 0 && !file_shared && a->prot != (PROT_READ | PROT_WRITE))
+	if (e == 0 && (!file_shared || a->kind == CKPT_AREA_SYSV) && a->prot != (PROT_READ | PROT_WRITE))
 		(void)ckpt_must(&r->b, "protect memory", SYS_mprotect, a->from, a->to - a->from, a->prot);
 	if (e == 0)
 		e = area_advise(r, a, false);
@@ -375,6 +376,35 @@ static int area_make(struct rebuild *r, const struct ckpt_area *a)
 	e = area_map(r, a);
 
 	return e == 0 ? area_advise(r, a, true) : e;
+}
+
+/* System V shared memory is attached whole, before anything else may be where the program had unmapped parts of it. */
+static int area_attach(struct rebuild *r, const struct ckpt_area *a)
+{
+	const struct ckpt_area *all = r->p->maps.area, *last = all + r->p->maps.n;
+	uint64_t base = a->from - a->off, at = base, end = base + (a->size + CKPT_PAGE - 1) / CKPT_PAGE * CKPT_PAGE;
+	int e = 0;
+
+	if (a->kind != CKPT_AREA_SYSV)
+		return 0;
+	for (const struct ckpt_area *c = all; c < a; c++)
+		if (c->kind == a->kind && c->shm == a->shm && c->from - c->off == base)
+			return 0;		/* another piece of the same */
+	if (base == 0)
+		return om_err_set(r->err, -EUCLEAN, "the image's description: System V shared memory is mapped at no place");
+	e = ckpt_batch_flush(REMOTE(r), &r->b, 8, 0, r->err);
+	(void)ckpt_must(&r->b, "attach System V shared memory", SYS_shmat, a->shm, base, a->flags & CKPT_AREA_MAYWRITE ? 0 : SHM_RDONLY);
+	for (const struct ckpt_area *c = a; c < last && e == 0 && c->from < end; c++) {
+		if (c->kind != a->kind || c->shm != a->shm || c->from - c->off != base)
+			continue;
+		if (c->from > at)
+			(void)ckpt_must(&r->b, "unmap", SYS_munmap, at, c->from - at);
+		at = c->to;
+		e = ckpt_batch_flush(REMOTE(r), &r->b, 8, 0, r->err);
+	}
+	if (at < end)
+		(void)ckpt_must(&r->b, "unmap", SYS_munmap, at, end - at);
+	return e;
 }
 
 /* ---- threads ---- */
@@ -465,6 +495,8 @@ static int steps(struct rebuild *r, struct ckpt_stats *stats)
 {
 	int e = empty_and_vdso(r);
 
+	if (e == 0)
+		e = areas_each(r, area_attach);
 	if (e == 0)
 		e = areas_each(r, area_make);
 	if (e == 0)

@@ -15,6 +15,7 @@ enum ckpt_ctl_kind {
 	CKPT_CTL_SHM = 5,			/* init: the next shared memory object is descriptor @value */
 	CKPT_CTL_BUSY = 6,			/* init: memory is being loaded, wait on */
 	CKPT_CTL_ZONE = 7,			/* init: the zone of shared pages is at @value * 2 MiB */
+	CKPT_CTL_FILLED = 8,			/* driver: the tree is complete, what you hold for it may go; init answers READY */
 };
 struct ckpt_ctl {
 	uint32_t kind, value;

@@ -178,6 +178,10 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 		r = ckpt_tree_freeze(&tree, space->init, &why, err);
 	if (r == 0)
 		r = tree_fill(&im, &cow, &tree, stats, err);
+	if (r == 0)
+		r = tell(ctl, CKPT_CTL_FILLED, err);
+	if (r == 0)
+		r = wait_ready(&im, &cow, space, ctl, err);
 	if (r == 0 && !trial && before_go)
 		r = before_go(arg, err);
 	if (r == 0)

@@ -25,6 +25,7 @@
 #include "checkpoint/files.h"
 #include "checkpoint/plan.h"
 #include "checkpoint/restore.h"
+#include "checkpoint/sysv.h"
 
 enum {
 	RESTORE_S = 120,			/* all processes must have come to the next barrier, or have loaded something, by then */
@@ -288,6 +289,8 @@ static int all_make(struct ckpt_image *im, int ctl, struct om_err *err)
 	if (r == 0)
 		r = ckpt_shm_make(im, err);
 	if (r == 0)
+		r = ckpt_ipc_make(im, err);
+	if (r == 0)
 		r = ckpt_files_open_all(json_object_get(im->meta, "files"), im->processes, im->src, &o, &files, err);
 	if (r == 0)
 		r = ckpt_cow_plan(im, &cow, err);
@@ -342,6 +345,11 @@ int ckpt_restore_in_init(const struct ckpt_source *src, int ctl, pid_t *ret_root
 	for (unsigned i = 0; i < im.nshm && r == 0; i++)
 		r = say_value(ctl, CKPT_CTL_SHM, (uint32_t)im.shm_fd[i]);
 	r = r == 0 ? say(ctl, CKPT_CTL_READY, NULL) : (say(ctl, CKPT_CTL_FAILED, err), r);
+	if (r == 0)
+		r = ctl_wait(ctl, CKPT_CTL_FILLED, err);
+	ckpt_ipc_release(&im);
+	if (r == 0)
+		r = say(ctl, CKPT_CTL_READY, NULL);
 	if (r == 0)
 		r = ctl_wait(ctl, CKPT_CTL_GO, err);
 	ckpt_shm_close(&im);
