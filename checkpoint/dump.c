@@ -229,6 +229,8 @@ static int stand_still(struct ckpt_dump *dump)
 		r = om_err_set(dump->err, r, "out of memory");
 	for (unsigned i = 0; i < dump->tree.n && r == 0; i++)
 		r = proc_ask(dump, &dump->tree.procs[i]);
+	/* again: a thread that was led out of the vdso has read them since, and they must not go back */
+	clocks_read(dump);
 	if (r == 0)
 		r = stops_ask(dump);
 	if (r == 0)

@@ -153,6 +153,24 @@ static int tree_fill(const struct ckpt_image *im, const struct ckpt_cow *cow, st
 	return r == 0 ? hold(tree, err) : r;
 }
 
+/* Shells that were given up must not run a single instruction of what they have half become: no detaching, they die and are reaped here. */
+static void tree_end(struct ckpt_tree *tree)
+{
+	int st;
+
+	for (unsigned i = 0; i < tree->n; i++)
+		(void)om_pidfd_signal(tree->procs[i].pidfd, SIGKILL);	/* init's end may have been faster */
+	for (unsigned i = 0; i < tree->n; i++) {
+		struct ckpt_proc *p = &tree->procs[i];
+
+		for (unsigned k = p->nthreads; k-- > 0;) {
+			while (p->threads[k].stopped && waitpid(p->threads[k].tid, &st, __WALL) > 0 && WIFSTOPPED(st))
+				;
+			p->threads[k].stopped = false;
+		}
+	}
+}
+
 int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *space, int ctl, bool trial,
 		       int (*before_go)(void *arg, struct om_err *err), void *arg, struct ckpt_stats *stats, struct om_err *err)
 {
@@ -186,8 +204,10 @@ int ckpt_restore_drive(const struct ckpt_source *src, const struct ckpt_space *s
 		r = before_go(arg, err);
 	if (r == 0)
 		r = om_err_sys(err, om_fault(OM_FI_REST_RESUME), "let the job go");
-	if (r < 0 || trial)
+	if (r < 0 || trial) {
 		(void)om_pidfd_signal(space->init_pidfd, SIGKILL);	/* and so the whole space */
+		tree_end(&tree);
+	}
 	ckpt_tree_thaw(&tree);
 	if (r == 0 && !trial)
 		r = tell(ctl, CKPT_CTL_GO, err);

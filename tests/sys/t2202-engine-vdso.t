@@ -29,7 +29,7 @@ for v in cpu-vdso clock-monotonic; do
 	other_vdso $v/1
 	ok 'another vdso in the image'
 	omtree restore $v >>$v.out 2>>$v.err &
-	wait_for "[ -e $v/pid ]"
+	wait_for "[ -e $v/pid ]" || cat $v.err
 	rc_is 0 "$v: checkpoint of what was restored" omtree dump --stop $v
 	wait $!
 	other_vdso $v/2
