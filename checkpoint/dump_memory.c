@@ -62,6 +62,7 @@ static int stage_fill(struct ckpt_dump *dump, struct ckpt_proc *p)
 {
 	struct ckpt_shot *sh = p->shot;
 	size_t len = sh->staged.pages * CKPT_PAGE, at = 0;
+	om_autofd int mem = -1;
 	int r = 0;
 
 	if (!len)
@@ -71,10 +72,11 @@ static int stage_fill(struct ckpt_dump *dump, struct ckpt_proc *p)
 		sh->stage = NULL;
 		return om_err_sys(dump->err, -errno, "copy of the memory of process %d", p->vpid);
 	}
+	mem = ckpt_mem_open(p->pid);
 	for (size_t i = 0; i < sh->staged.n && r == 0; i++) {
 		size_t n = sh->staged.r[i].to - sh->staged.r[i].from;
 
-		r = ckpt_mem_read(p->pid, sh->staged.r[i].from, sh->stage + at, n);
+		r = ckpt_mem_fetch(mem, p->pid, sh->staged.r[i].from, sh->stage + at, n);
 		if (r == -EFAULT)		/* e.g. guard pages before Linux 6.15, pages with a hardware error */
 			return ckpt_refuse(dump->why, p, "memory", "its memory at %#llx cannot be read", (unsigned long long)sh->staged.r[i].from);
 		if (r < 0)

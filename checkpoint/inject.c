@@ -50,6 +50,36 @@ int ckpt_mem_read(pid_t pid, uint64_t addr, void *buf, size_t n)
 	return got == (ssize_t)n ? 0 : -EFAULT;
 }
 
+int ckpt_mem_open(pid_t pid)
+{
+	char path[40];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int ckpt_mem_fetch(int fd, pid_t pid, uint64_t addr, void *buf, size_t n)
+{
+	size_t at = 0;
+
+	if (pid == getpid()) {
+		memcpy(buf, (const void *)addr, n);
+		return 0;
+	}
+	if (fd < 0)
+		return ckpt_mem_read(pid, addr, buf, n);
+	while (at < n) {
+		ssize_t got = pread(fd, (char *)buf + at, n - at, (off_t)(addr + at));
+
+		if (got <= 0)
+			return -EFAULT;
+		at += (size_t)got;
+	}
+	return 0;
+}
+
 int ckpt_mem_write(pid_t pid, uint64_t addr, const void *buf, size_t n)
 {
 	struct iovec l = { (void *)(uintptr_t)buf, n }, r = { (void *)addr, n };

@@ -90,5 +90,9 @@ int ckpt_batch_flush(struct ckpt_remote *r, struct ckpt_batch *b, unsigned calls
 
 /* Memory of a stopped task; whole or -EFAULT. */
 int ckpt_mem_read(pid_t pid, uint64_t addr, void *buf, size_t n);
+/* The same for much: by a descriptor of ckpt_mem_open(), which may be negative.  process_vm_readv() would break copy-on-write: it pins pages, and
+ * the kernel gives the task a copy of its own of every page it shares, which costs its memory and twice the time. */
+int ckpt_mem_open(pid_t pid);
+int ckpt_mem_fetch(int fd, pid_t pid, uint64_t addr, void *buf, size_t n);
 int ckpt_mem_write(pid_t pid, uint64_t addr, const void *buf, size_t n);
 #endif

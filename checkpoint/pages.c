@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/mem.h"
+#include "checkpoint/inject.h"
 #include "checkpoint/json.h"
 #include "checkpoint/uapi.h"
 
@@ -167,16 +167,18 @@ int ckpt_own_vdso(char *buf, size_t n)
 
 int ckpt_packer_init(struct ckpt_packer *k, const struct ckpt_sink *sink, pid_t pid)
 {
-	*k = (struct ckpt_packer){ .sink = sink, .pid = pid };
+	*k = (struct ckpt_packer){ .sink = sink, .pid = pid, .mem = pid == getpid() ? -1 : ckpt_mem_open(pid) };
 	k->buf = malloc(CKPT_BLOCK_MAX);
 	return k->buf ? 0 : -ENOMEM;
 }
 
 void ckpt_packer_done(struct ckpt_packer *k)
 {
+	om_fd_close(k->mem);
 	free(k->buf);
 	om_buf_done(&k->table);
 	k->buf = NULL;
+	k->mem = -1;
 }
 
 static bool is_zero(const char *page)
@@ -212,36 +214,15 @@ int ckpt_packer_known(struct ckpt_packer *k, const struct ckpt_extent *x, struct
 
 static int runs_read(struct ckpt_packer *k, struct om_err *err)
 {
-	struct iovec l = { k->buf, k->fill * (size_t)CKPT_PAGE }, v[CKPT_BLOCK_PAGES];
-	ssize_t n;
+	char *at = k->buf;
 
-	for (unsigned i = 0; i < k->nrun; i++)
-		v[i] = (struct iovec){ (void *)k->run[i].src, k->run[i].pages * (size_t)CKPT_PAGE };
-	n = process_vm_readv(k->pid, &l, 1, v, k->nrun, 0);
-	if (n == (ssize_t)l.iov_len)
-		return 0;
-	/* a page that cannot be read this way (PROT_NONE with content): through mem, which asks for less */
-	{
-		char path[40], *at = k->buf;
-		int fd;
+	for (unsigned i = 0; i < k->nrun; i++) {
+		size_t len = k->run[i].pages * (size_t)CKPT_PAGE;
+		int r = ckpt_mem_fetch(k->mem, k->pid, k->run[i].src, at, len);
 
-		snprintf(path, sizeof(path), "/proc/%d/mem", k->pid);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			return om_err_sys(err, -errno, "%s", path);
-		for (unsigned i = 0; i < k->nrun; i++) {
-			size_t len = k->run[i].pages * (size_t)CKPT_PAGE;
-
-			n = pread(fd, at, len, (off_t)k->run[i].src);
-			if (n != (ssize_t)len) {
-				int e = n < 0 ? -errno : -EIO;
-
-				close(fd);
-				return om_err_sys(err, e, "read memory at %#llx", (unsigned long long)k->run[i].addr);
-			}
-			at += len;
-		}
-		close(fd);
+		if (r < 0)
+			return om_err_sys(err, r, "read memory at %#llx", (unsigned long long)k->run[i].addr);
+		at += len;
 	}
 	return 0;
 }
@@ -304,7 +285,9 @@ int ckpt_packer_source(struct ckpt_packer *k, pid_t pid, struct om_err *err)
 {
 	int r = flush(k, err);
 
+	om_fd_close(k->mem);
 	k->pid = pid;
+	k->mem = ckpt_mem_open(pid);		/* there is another way where this fails */
 	return r;
 }
 

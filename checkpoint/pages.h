@@ -42,6 +42,7 @@ int ckpt_extent_by_block(const void *a, const void *b);
 struct ckpt_packer {				/* collects pages of one process into blocks */
 	const struct ckpt_sink *sink;
 	pid_t pid;				/* whose memory */
+	int mem;				/* descriptor of it */
 	char *buf;
 	unsigned fill;				/* pages in buf-to-be */
 	unsigned nrun;
