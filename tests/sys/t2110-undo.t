@@ -76,7 +76,7 @@ state b | sed 's/ [0-9.]* $//' >b/want
 job c "$loop"; echo first >c/w/log
 kills=0
 for _ in $(seq 12); do
-	omkeep c wait:started "until:$PWD/c/w/log" exit >c/log 2>&1 &
+	omkeep c wait:started "until:$PWD/c/w/log" close exit >c/log 2>&1 &
 	p=$!
 	sleep 0.0$((RANDOM % 9 + 1))
 	k=$(sed 's/.*"pid"://; s/,.*//' <<<"$(omkeep c connect '{"op":"hello"}' wait:hello 2>/dev/null | grep hello)")
