@@ -151,12 +151,14 @@ ssize_t om_fd_recv(int sock, void *buf, size_t n, int *fds, int *nfds)
 	struct iovec iov = { buf, n };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1,
 			    .msg_control = c.buf, .msg_controllen = sizeof(c.buf) };
-	int room = nfds ? *nfds : 0, got = 0;
+	int room = nfds ? *nfds : 0, got = 0, reset = 0;
 	ssize_t r;
 
 	do {
 		r = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	} while (r < 0 && errno == EINTR);
+		/* A peer that closed without reading all of ours: said once, before what he sent last.  That is read, then comes the end. */
+		reset += r < 0 && errno == ECONNRESET;
+	} while (r < 0 && (errno == EINTR || (errno == ECONNRESET && reset == 1)));
 	if (r < 0)
 		return -errno;
 	for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {

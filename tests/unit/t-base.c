@@ -122,11 +122,27 @@ static void pidfds(void **state)
 	close(fd);
 }
 
+/* What a peer sent last is read, although he has closed without reading all of ours. */
+static void last_words(void **state)
+{
+	char b[8];
+	int s[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s), 0);
+	assert_int_equal(om_fd_send(s[0], "unread", 6, NULL, 0), 0);
+	assert_int_equal(om_fd_send(s[1], "last", 4, NULL, 0), 0);
+	close(s[1]);
+	assert_int_equal(om_fd_recv(s[0], b, sizeof(b), NULL, NULL), 4);
+	assert_int_equal(om_fd_recv(s[0], b, sizeof(b), NULL, NULL), 0);
+	close(s[0]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(err_texts), cmocka_unit_test(durations), cmocka_unit_test(sizes),
-		cmocka_unit_test(texts), cmocka_unit_test(buffers), cmocka_unit_test(messages), cmocka_unit_test(pidfds),
+		cmocka_unit_test(texts), cmocka_unit_test(buffers), cmocka_unit_test(messages), cmocka_unit_test(last_words), cmocka_unit_test(pidfds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
