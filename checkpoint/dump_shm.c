@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "checkpoint/dump.h"
 #include "checkpoint/json.h"
@@ -147,8 +148,22 @@ static int area_copy_disk(struct ckpt_dump *dump, struct ckpt_proc *p, const str
 	return r == -EFAULT ? 0 : om_err_sys(dump->err, r, "read shared memory of process %d", p->vpid);
 }
 
+/* mincore() shows a page of shared memory that is on swap like one that was never touched (mm/mincore.c): where the machine has swap,
+ * all pages are read. */
+static bool may_be_swapped(void)
+{
+	om_autofree char *text = NULL;
+	const char *line;
+
+	if (om_file_read("/proc/swaps", 1 << 20, &text, NULL) < 0)
+		return true;
+	line = strchr(text, '\n');
+	return line && line[1];
+}
+
 static int area_copy(struct ckpt_dump *dump, struct ckpt_proc *p, const struct ckpt_area *a)
 {
+	bool all = may_be_swapped();
 	struct ckpt_shm_object *o = &dump->object[a->shm];
 	uint64_t pages = (a->to - a->from) / CKPT_PAGE;
 	struct ckpt_batch *b = &dump->batch;
@@ -172,9 +187,9 @@ static int area_copy(struct ckpt_dump *dump, struct ckpt_proc *p, const struct c
 		for (uint64_t i = 0, k; i < n && r == 0; i = k) {
 			uint64_t off = a->off + (at + i) * CKPT_PAGE;
 
-			for (k = i + 1; k < n && (in[k] & 1) == (in[i] & 1); k++)
+			for (k = i + 1; k < n && (all || (in[k] & 1) == (in[i] & 1)); k++)
 				;
-			if (in[i] & 1)
+			if (all || (in[i] & 1))
 				r = ckpt_mem_read(p->pid, a->from + (at + i) * CKPT_PAGE, o->stage + off, (k - i) * CKPT_PAGE);
 			if (r < 0)
 				return om_err_sys(dump->err, r, "read shared memory of process %d", p->vpid);

@@ -44,7 +44,8 @@ size_t pol_retention_drop(const struct pol_ckpt *list, size_t n, uint32_t keep, 
 		if ((list[i].bad && good) || newer(list, n, &list[i]) >= keep)
 			drop[k++] = list[i].n;
 	}
-	qsort(drop, k, sizeof(*drop), by_number);
+	if (k)
+		qsort(drop, k, sizeof(*drop), by_number);
 	return k;
 }
 

@@ -18,7 +18,7 @@ as_api() { # as_api UID METHOD PATH [BODY]
 as_code() {
 	as "$1" curl -s -m 120 -o /dev/null -w '%{http_code}' --unix-socket "$SOCK" -X "$2" ${4+--data-binary} ${4+"$4"} "http://omd$3"
 }
-cd "$TRASH/work"
+cd "$TRASH/work" || exit 99
 SECRET=of-root omd_start --system --socket "$SOCK"
 ok "omd --system starts"
 is "$(stat -c %a "$SOCK")" 666 "everybody may connect"
