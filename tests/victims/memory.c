@@ -50,7 +50,7 @@ static void run_holes(void)
 /* memory that is written all the time: page @i never is ahead of page @i - 1 */
 static void run_dirty(void)
 {
-	enum { PAGES = 2048 };
+	enum { PAGES = 8192 };
 	volatile uint64_t *p = v_map((size_t)PAGES * PAGE, MAP_PRIVATE);
 	uint64_t round = 0, seen;
 
