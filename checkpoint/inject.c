@@ -74,7 +74,7 @@ int ckpt_mem_fetch(int fd, pid_t pid, uint64_t addr, void *buf, size_t n)
 		ssize_t got = pread(fd, (char *)buf + at, n - at, (off_t)(addr + at));
 
 		if (got <= 0)
-			return -EFAULT;
+			return got < 0 ? -errno : -ENODATA;	/* 0: its memory is gone */
 		at += (size_t)got;
 	}
 	return 0;

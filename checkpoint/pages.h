@@ -43,6 +43,7 @@ struct ckpt_packer {				/* collects pages of one process into blocks */
 	const struct ckpt_sink *sink;
 	pid_t pid;				/* whose memory */
 	int mem;				/* descriptor of it */
+	bool runs;				/* it runs meanwhile: what it unmaps is read as zero, and is looked at again when it stands still */
 	char *buf;
 	unsigned fill;				/* pages in buf-to-be */
 	unsigned nrun;

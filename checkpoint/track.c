@@ -354,6 +354,7 @@ static int round_do(struct ckpt_dump *dump, struct ckpt_proc *p, struct ckpt_sho
 		r = ckpt_packer_init(&k, dump->sink, p->pid);
 	if (r < 0)
 		return r;
+	k.runs = true;
 	for (size_t i = 0; i < sh->dirty.n && r == 0; i++)
 		r = ckpt_packer_add(&k, sh->dirty.r[i].from, sh->dirty.r[i].to,
 				    ckpt_maps_hides_file(&p->maps, sh->dirty.r[i].from), dump->err);
@@ -440,6 +441,15 @@ int ckpt_track_before(struct ckpt_dump *dump)
 	return r;
 }
 
+/* Does what we have noted still speak of the memory the process has?  After an execve(2) the old one is gone, and its pagemap
+ * says nothing more (fs/proc/task_mmu.c: reads end at once), which must not be taken for "nothing was written". */
+static bool memory_is_the_same(const struct ckpt_shot *sh)
+{
+	uint64_t entry;
+
+	return sh->pagemap < 0 || pread(sh->pagemap, &entry, sizeof(entry), 0x10000 / CKPT_PAGE * sizeof(entry)) == sizeof(entry);
+}
+
 int ckpt_track_find(struct ckpt_dump *dump, struct ckpt_proc *p)
 {
 	struct ckpt_pre *t = pre_find(dump, p->pid);
@@ -448,7 +458,7 @@ int ckpt_track_find(struct ckpt_dump *dump, struct ckpt_proc *p)
 	if (!p->shot)
 		return om_err_set(dump->err, -ENOMEM, "out of memory");
 	shot_init(p->shot);
-	if (t && t->shot.uffd >= 0 && start_of(p->pid) == t->start) {
+	if (t && t->shot.uffd >= 0 && start_of(p->pid) == t->start && memory_is_the_same(&t->shot)) {
 		*p->shot = t->shot;		/* moves */
 		shot_init(&t->shot);
 	}

@@ -104,6 +104,8 @@ tree_restore() { # ID [N]
 tree_dump() { # ID [OPTION...]
 	local id=$1
 	shift
+	# the victim may be ready before omtree has written down who it is
+	wait_for "[ -e '$TRASH/j.$id/pid' ]" "$victim_seconds"
 	timeout -k 1 "$victim_seconds" omtree dump "$@" "$TRASH/j.$id" >"$TRASH/v.$id.dump" 2>&1
 }
 tree_kill() { # ID PID: ends the tree, and waits for omtree run
