@@ -59,7 +59,7 @@ wait_for() { # wait_for 'COMMAND' [SECONDS=60]: polls until it succeeds
 		sleep 0.05
 	done
 }
-skip_all() { echo "1..0 # SKIP $*"; exit 0; }
+skip_all() { trap - EXIT; cleanup; echo "1..0 # SKIP $*"; exit 0; }
 cleanup() {
 	local p e
 	if [ -S "$OM_HOME/omd.sock" ]; then omctl shutdown --kill >/dev/null 2>&1; fi
