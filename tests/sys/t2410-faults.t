@@ -19,7 +19,7 @@ fault_env() { # ID POINT HOW
 dump_fault() { # VICTIM POINT HOW
 	local id="d.$2.$3.$1" out rc pid
 	tree_run "$id" "$1"
-	victim_ready "$id" "$pid" || { echo "not ready: $(tree_verdict "$id" "$pid")"; return; }
+	tree_ready "$id" "$pid" || { echo "not ready: $(tree_verdict "$id" "$pid")"; return; }
 	( fault_env "$id" "$2" "$3"; tree_dump "$id" ) 2>/dev/null
 	rc=$?
 	if [ "$2" = dump_twin ] && ! passed "$id" "$2" >/dev/null; then
@@ -53,7 +53,7 @@ dump_fault() { # VICTIM POINT HOW
 restore_fault() { # VICTIM POINT HOW
 	local id="r.$2.$3.$1" out rc pid
 	tree_run "$id" "$1"
-	victim_ready "$id" "$pid" || { echo "not ready: $(tree_verdict "$id" "$pid")"; return; }
+	tree_ready "$id" "$pid" || { echo "not ready: $(tree_verdict "$id" "$pid")"; return; }
 	tree_dump "$id" --stop || { echo "dump: $(cat "$TRASH/v.$id.dump")"; tree_kill "$id" "$pid"; return; }
 	wait "$pid"
 	victim_env "$id"

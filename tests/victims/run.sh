@@ -96,6 +96,16 @@ tree_run() { # ID NAME
 	omtree run "$TRASH/j.$1" -- "$OM_BUILD/tests/bin/$prog" "$name" >"$TRASH/v.$1.out" 2>"$TRASH/v.$1.err" &
 	pid=$!
 }
+# The victim is ready, and omtree has written down who it is.
+tree_ready() { # ID PID
+	local n=0
+	victim_ready "$1" "$2" || return 1
+	while [ ! -s "$TRASH/j.$1/pid" ] && kill -0 "$2" 2>/dev/null && [ $n -lt 3000 ]; do
+		n=$((n + 1))
+		sleep 0.02
+	done
+	[ -s "$TRASH/j.$1/pid" ]
+}
 tree_restore() { # ID [N]
 	victim_env "$1"
 	omtree restore "$TRASH/j.$1" ${2:+"$2"} >>"$TRASH/v.$1.out" 2>"$TRASH/v.$1.err" &
@@ -136,7 +146,7 @@ tree_done() { # ID: remove what it left
 victim_series() { # SERIES NAME
 	local id="$1.$2" out refused pid
 	tree_run "$id" "$2"
-	if ! victim_ready "$id" "$pid"; then
+	if ! tree_ready "$id" "$pid"; then
 		out=$(tree_verdict "$id" "$pid")
 		case $out in
 		skip*) echo "skip ${out#*: }" ;;

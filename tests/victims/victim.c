@@ -18,6 +18,7 @@ static const struct victim *const victim_tables[] = {
 };
 
 static const char *victim_name, *ready_path, *go_path;
+static char start_folder[400];
 static uint64_t rounds_end_ns;
 
 uint64_t v_clock_ns(int clock)
@@ -186,7 +187,7 @@ const char *v_path(const char *suffix)
 	static char paths[8][512];
 	static unsigned next;
 	char *path = paths[next++ % 8];
-	int n = snprintf(path, sizeof(paths[0]), "%s.%s", ready_path ? ready_path : "/tmp/victim", suffix);
+	int n = snprintf(path, sizeof(paths[0]), "%s%s.%s", ready_path ? "" : start_folder, ready_path ? ready_path : "/victim", suffix);
 
 	V_CHECK(n > 0 && (size_t)n < sizeof(paths[0]));
 	return path;
@@ -276,6 +277,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	victim_name = v->name;
+	V_CHECK(getcwd(start_folder, sizeof(start_folder)));
 	v->run();
 	say(line, snprintf(line, sizeof(line), "ok %s\n", v->name));
 	return 0;

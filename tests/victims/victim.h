@@ -61,7 +61,7 @@ struct v_gate v_gate_open(void);
 void v_gate_pass(struct v_gate *gate);
 void v_gate_wait(struct v_gate *gate, unsigned n);
 
-const char *v_path(const char *suffix);	/* a file of our own, in the folder of $VICTIM_READY */
+const char *v_path(const char *suffix);	/* a file of our own, beside $VICTIM_READY or in the current folder */
 long v_status(pid_t pid, const char *field);	/* number of /proc/PID/status; -1 if it has none */
 char v_state(pid_t pid);		/* R S T Z ... of /proc/PID/stat */
 /* One line of /proc/self/smaps for the area that begins at @addr: "VmFlags:", "Rss:" ...; false if there is none. */
